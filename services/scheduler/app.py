@@ -1,0 +1,99 @@
+"""Wires the scheduler: three gRPC ports, one HTTP port, one store, one engine."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from typing import Final
+
+import grpc.aio
+from mlops.agent import agent_pb2_grpc
+from mlops.health import health_pb2_grpc
+from mlops.scheduler import scheduler_pb2_grpc
+
+from services.scheduler.agent_api import AgentService
+from services.scheduler.api import SchedulerService
+from services.scheduler.engine import Engine
+from services.scheduler.health_api import HealthService
+from services.scheduler.http_api import http_app
+from services.scheduler.settings import SchedulerSettings
+from services.scheduler.store import Store
+from services.scheduler.xds_server import SERVICE as XDS_SERVICE
+from services.scheduler.xds_server import XdsServer
+from shared import rpc
+from shared.logs import logger
+from shared.probes import VERSION, HttpServer, Readiness
+
+_SCHEDULER: Final = "seldon.mlops.scheduler.Scheduler"
+_AGENTS: Final = "seldon.mlops.agent.AgentService"
+_HEALTH: Final = "seldon.mlops.health.HealthCheckService"
+_STOP_GRACE: Final = 1.0
+"""Seconds for calls in flight when the process is asked to stop; subscriptions are simply ended."""
+_log = logger("app")
+
+
+async def run(settings: SchedulerSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    store = Store(settings.db_path / "scheduler.db")
+    try:
+        await _serve(settings, store, stopping)
+    finally:
+        store.close()
+
+
+async def _serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event) -> None:
+    xds = XdsServer()
+    engine = Engine(store, xds)
+    readiness = Readiness(["replicas"])
+
+    api_server = rpc.server([_SCHEDULER, _HEALTH])
+    scheduler_pb2_grpc.add_SchedulerServicer_to_server(SchedulerService(engine), api_server)
+    agent_server = rpc.server([_AGENTS, _HEALTH])
+    agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentService(engine), agent_server)
+    for made in (api_server, agent_server):
+        health_pb2_grpc.add_HealthCheckServiceServicer_to_server(HealthService(), made)
+    xds_server = rpc.server([XDS_SERVICE])
+    xds.add_to(xds_server)
+
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(HttpServer(http_app(engine, readiness), settings.host, settings.health_port))
+        servers = {
+            settings.scheduler_port: api_server,
+            settings.agent_port: agent_server,
+            settings.xds_port: xds_server,
+        }
+        for port, server in servers.items():
+            await stack.enter_async_context(_listening(server, settings.host, port))
+        _log.info("started", version=VERSION, ports=sorted(servers), http_port=settings.health_port)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(engine.run(settings.settle_seconds), name="engine")
+            reporting = tasks.create_task(_report_readiness(engine, readiness), name="readiness")
+            await stopping.wait()
+            running.cancel()
+            reporting.cancel()
+        _log.info("stopping")
+
+
+async def _report_readiness(engine: Engine, readiness: Readiness) -> None:
+    while not engine.ready.is_set():
+        awaited = sorted(f"{key.server}/{key.replica}" for key in engine.control.awaited)
+        readiness.waiting("replicas", f"agents not back yet: {', '.join(awaited)}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.ready.wait(), 0.5)
+    readiness.satisfied("replicas")
+
+
+@contextlib.asynccontextmanager
+async def _listening(server: grpc.aio.Server, host: str, port: int) -> AsyncIterator[None]:
+    try:
+        server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise SystemExit(f"cannot listen on {host}:{port}: is another scheduler running? ({error})") from None
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(_STOP_GRACE)

@@ -1,0 +1,170 @@
+"""Runs the steps one after the other and carries out their effects."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from mlops.agent import agent_pb2
+from mlops.scheduler import scheduler_pb2 as pb
+
+from services.scheduler import metrics
+from services.scheduler.control import Control
+from services.scheduler.effects import (
+    BecameReady,
+    Effect,
+    ModelChanged,
+    PublishRoutes,
+    SaveModel,
+    SaveServer,
+    SendLoad,
+    SendUnload,
+    ServerChanged,
+)
+from services.scheduler.feeds import Coalescer, Feed
+from services.scheduler.lifecycle import ModelState, version_status
+from services.scheduler.publisher import Outcome, Publisher
+from services.scheduler.state import ReplicaKey, VersionKey
+from services.scheduler.status import model_status, server_status
+from services.scheduler.store import Store
+from services.scheduler.xds_server import XdsServer
+from shared.logs import logger
+
+SERVER_FEED_PERIOD: Final = 0.25
+"""Seconds; a burst of model changes is one message about their server."""
+_SETTLED_STATES: Final = {ModelState.AVAILABLE, ModelState.FAILED, ModelState.SCHEDULE_FAILED, ModelState.TERMINATED}
+_log = logger("engine")
+
+
+class Engine:
+    """Everything happens on one event loop, so a step and its effects are never interleaved with another's."""
+
+    def __init__(self, store: Store, xds: XdsServer) -> None:
+        state, awaited = store.restore()
+        self.control = Control(state, awaited)
+        self.model_feed: Feed[pb.ModelStatusResponse] = Feed()
+        self.server_feed: Feed[pb.ServerStatusResponse] = Feed()
+        self.ready = asyncio.Event()
+        self._store = store
+        self._publisher = Publisher(xds, self._routed)
+        self._server_changes = Coalescer(SERVER_FEED_PERIOD, self._publish_server)
+        self._agents: dict[ReplicaKey, asyncio.Queue[agent_pb2.ModelOperationMessage]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._sessions = 0
+
+    async def run(self, settle_seconds: float) -> None:
+        """Start from the restored state and publish routes for ever."""
+        _log.info("restored", models=len(self.control.state.models), awaited_replicas=len(self.control.awaited))
+        await self.apply(lambda now: self.control.start(now, settle_seconds))
+        await self._publisher.run(self.ready)
+
+    def apply(self, step: Callable[[float], Iterable[Effect]]) -> Awaitable[object]:
+        """Run one step at once. Await the result before acknowledging: it is done when the step is on disk."""
+        started = time.perf_counter()
+        effects = list(step(time.time()))
+        metrics.STEP_SECONDS.observe(time.perf_counter() - started)
+        writes = self._save(effects)
+        for effect in effects:
+            self._carry_out(effect)
+        metrics.UNPLACED_MODELS.set(len(self.control.state.unplaced))
+        self._arm_timer()
+        return asyncio.gather(*writes)
+
+    # -- agents --------------------------------------------------------------------------------------------------
+
+    def new_session(self) -> int:
+        self._sessions += 1
+        return self._sessions
+
+    def attach_agent(self, key: ReplicaKey, queue: asyncio.Queue[agent_pb2.ModelOperationMessage]) -> None:
+        """Instructions for this replica go to `queue`; one that is full ends the subscription."""
+        self._agents[key] = queue
+        metrics.AGENTS_CONNECTED.set(len(self._agents))
+
+    def detach_agent(self, key: ReplicaKey, queue: asyncio.Queue[agent_pb2.ModelOperationMessage]) -> None:
+        if self._agents.get(key) is queue:
+            del self._agents[key]
+        metrics.AGENTS_CONNECTED.set(len(self._agents))
+
+    # -- effects -------------------------------------------------------------------------------------------------
+
+    def _save(self, effects: Iterable[Effect]) -> list[asyncio.Future[None]]:
+        models = {effect.model for effect in effects if isinstance(effect, SaveModel)}
+        servers = {effect.server for effect in effects if isinstance(effect, SaveServer)}
+        state = self.control.state
+        return [
+            *(self._store.save_model(name, state.models.get(name)) for name in sorted(models)),
+            *(self._store.save_server(name, state.servers.get(name)) for name in sorted(servers)),
+        ]
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case SendLoad(to, version):
+                metrics.LOADS_SENT.labels(to.server).inc()
+                self._send(to, version, agent_pb2.ModelOperationMessage.LOAD_MODEL)
+            case SendUnload(to, version):
+                metrics.UNLOADS_SENT.labels(to.server).inc()
+                self._send(to, version, agent_pb2.ModelOperationMessage.UNLOAD_MODEL)
+            case PublishRoutes(model, plan, revision):
+                self._publisher.publish(model, plan, revision)
+            case ModelChanged(name):
+                self._publish_model(name)
+            case ServerChanged(name):
+                self._server_changes.notify(name)
+            case BecameReady():
+                _log.info("ready", models=len(self.control.state.models))
+                self.ready.set()
+            case SaveModel() | SaveServer():
+                pass  # done before, in one commit
+
+    def _send(
+        self, to: ReplicaKey, key: VersionKey, operation: agent_pb2.ModelOperationMessage.Operation.ValueType
+    ) -> None:
+        queue = self._agents.get(to)
+        version = self.control.state.version(key)
+        if queue is None or version is None:
+            return  # the agent is told what is missing when it registers again
+        model_version = agent_pb2.ModelVersion(model=version.definition, version=version.number)
+        message = agent_pb2.ModelOperationMessage(operation=operation, modelVersion=model_version)
+        try:
+            queue.put_nowait(message)
+        except asyncio.QueueFull:
+            _log.error("agent does not take its instructions; disconnecting it", server=to.server, replica=to.replica)
+            self.detach_agent(to, queue)
+
+    def _publish_model(self, name: str) -> None:
+        model = self.control.state.models.get(name)
+        if model is None:
+            return
+        summary = version_status(model, model.latest)
+        if summary.state in _SETTLED_STATES:
+            _log.info(
+                "model", model=name, version=model.latest.number, state=summary.state.value, reason=summary.reason
+            )
+        self.model_feed.publish(lambda: model_status(model))
+
+    def _publish_server(self, name: str) -> None:
+        server = self.control.state.servers.get(name)
+        if server is not None:
+            self.server_feed.publish(lambda: server_status(server, self.control.state))
+
+    def _routed(self, outcome: Outcome) -> None:
+        def step(now: float) -> Iterable[Effect]:
+            if outcome.error:
+                return self.control.routes_rejected(outcome.model, outcome.revision, outcome.error, now)
+            return self.control.routes_acked(outcome.model, outcome.revision, now)
+
+        self.apply(step)
+
+    def _arm_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.control.next_due
+        if due is not None:
+            delay = max(0.0, due - time.time())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.apply(self.control.tick)

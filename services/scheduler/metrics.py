@@ -1,0 +1,26 @@
+"""What the scheduler counts. Served on its HTTP port under /metrics."""
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+PLACEMENTS = Counter("seldon_scheduler_placements", "Placement decisions by result", ["result"])
+LOADS_SENT = Counter("seldon_scheduler_loads_sent", "Load instructions sent to agents", ["server"])
+UNLOADS_SENT = Counter("seldon_scheduler_unloads_sent", "Unload instructions sent to agents", ["server"])
+AGENT_EVENTS = Counter("seldon_scheduler_agent_events", "Results reported by agents", ["event"])
+AGENTS_CONNECTED = Gauge("seldon_scheduler_agents_connected", "Agents with a subscription")
+UNPLACED_MODELS = Gauge("seldon_scheduler_unplaced_models", "Models that wait for a place")
+STEP_SECONDS = Histogram(
+    "seldon_scheduler_step_seconds",
+    "Time of one decision step",
+    buckets=(0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1),
+)
+ROUTE_UPDATE_SECONDS = Histogram(
+    "seldon_scheduler_route_update_seconds",
+    "Time from a changed route plan to the acknowledgement of every Envoy",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
+XDS_CONNECTED = Gauge("seldon_scheduler_envoys_connected", "Envoys with a configuration stream")
+XDS_RESPONSES = Counter("seldon_scheduler_xds_responses", "Configuration responses sent to Envoys", ["type"])
+XDS_REFUSED = Counter("seldon_scheduler_xds_refused", "Configuration responses that an Envoy refused")
+SUBSCRIBERS_DROPPED = Counter("seldon_scheduler_subscribers_dropped", "Status subscribers dropped for being slow")

@@ -1,0 +1,108 @@
+"""Brings route plans to Envoy without a gap: make before break, and every step waits for Envoy's acknowledgement."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services.scheduler.metrics import ROUTE_UPDATE_SECONDS
+from services.scheduler.routing import RoutePlan
+from services.scheduler.xds_cache import Versioned, versioned
+from services.scheduler.xds_resources import SCOPE, ResourceKey, resources
+from services.scheduler.xds_server import XdsServer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one published revision; `error` is Envoy's own text, empty when it took it."""
+
+    model: str
+    revision: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    plan: RoutePlan
+    revision: int
+    since: float
+
+
+class Publisher:
+    """Collects plans while a batch is on its way, so that a thousand changes cost a handful of round trips."""
+
+    def __init__(self, server: XdsServer, report: Callable[[Outcome], None]) -> None:
+        self._server = server
+        self._report = report
+        self._pending: dict[str, _Pending] = {}
+        self._owned: dict[str, frozenset[ResourceKey]] = {}
+        """Keys in the cache by model."""
+        self._wake = asyncio.Event()
+
+    def publish(self, model: str, plan: RoutePlan, revision: int) -> None:
+        self._pending[model] = _Pending(plan, revision, time.monotonic())
+        self._wake.set()
+
+    async def run(self, released: asyncio.Event) -> None:
+        """Publish for ever. Before `released`, nothing goes out: the plans known then form the first answer."""
+        await released.wait()
+        await self._publish_batch(self._take(), first=True)
+        while True:
+            await self._wake.wait()
+            await self._publish_batch(self._take(), first=False)
+
+    def _take(self) -> dict[str, _Pending]:
+        batch, self._pending = self._pending, {}
+        self._wake.clear()
+        return batch
+
+    async def _publish_batch(self, batch: dict[str, _Pending], *, first: bool) -> None:
+        made = {model: self._resources(model, pending.plan) for model, pending in batch.items()}
+        changes: dict[ResourceKey, Versioned | None] = {}
+        for entries in made.values():
+            changes |= entries
+        upstreams = {key: entry for key, entry in changes.items() if key.type_url != SCOPE and entry is not None}
+        scopes = {key: entry for key, entry in changes.items() if key.type_url == SCOPE}
+        withdrawn = {key: entry for key, entry in changes.items() if key.type_url != SCOPE and entry is None}
+
+        if first:
+            # An Envoy that ran on through our restart must see everything at once, or it would drop what is missing.
+            self._server.apply(changes)
+            self._server.release()
+            refusals = await self._server.settled(_versions(upstreams) | _versions(scopes))
+        else:
+            refusals = await self._stage(upstreams)
+            broken = {model for model, entries in made.items() if any(key in refusals for key in entries)}
+            sound = {key: entry for key, entry in scopes.items() if not any(key in made[model] for model in broken)}
+            refusals |= await self._stage(sound)
+            self._server.apply(
+                {key: None for key in withdrawn if not any(key in made[model] for model in broken)}
+            )
+        for model, pending in batch.items():
+            ROUTE_UPDATE_SECONDS.observe(time.monotonic() - pending.since)
+            error = "; ".join(refusals[key] for key in made[model] if key in refusals)
+            if not error:
+                self._owned[model] = frozenset(key for key, entry in made[model].items() if entry is not None)
+            self._report(Outcome(model, pending.revision, error))
+
+    def _resources(self, model: str, plan: RoutePlan) -> dict[ResourceKey, Versioned | None]:
+        """The model's resources as they should be, and None for those it no longer needs."""
+        wanted: dict[ResourceKey, Versioned | None] = {
+            key: versioned(key, message) for key, message in resources(model, plan).items()
+        }
+        return dict.fromkeys(self._owned.get(model, frozenset()) - wanted.keys()) | wanted
+
+    async def _stage(self, changes: Mapping[ResourceKey, Versioned | None]) -> dict[ResourceKey, str]:
+        """Apply and wait. What Envoy refuses is put back as it was, so that no other Envoy is given it."""
+        if not changes:
+            return {}
+        before = {key: self._server.get(key) for key in changes}
+        self._server.apply(changes)
+        refusals = await self._server.settled(_versions(changes))
+        if refusals:
+            self._server.apply({key: before[key] for key in refusals})
+        return refusals
+
+
+def _versions(changes: Mapping[ResourceKey, Versioned | None]) -> dict[ResourceKey, str | None]:
+    return {key: entry.version if entry else None for key, entry in changes.items()}

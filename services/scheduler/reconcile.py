@@ -1,0 +1,222 @@
+"""Brings one model from what is observed to what is desired: the only place where copies change state by decision.
+
+`reconcile` may be called at any time and as often as one likes; when nothing is to be done it does nothing.
+"""
+
+from dataclasses import replace
+
+from services.scheduler.definition import need_of
+from services.scheduler.effects import Effect, ModelChanged, PublishRoutes, SaveModel, SendLoad, SendUnload
+from services.scheduler.placement import Placement, ReplicaOffer, ServerOffer, place
+from services.scheduler.route_plan import plan_routes
+from services.scheduler.state import (
+    GONE,
+    LOADED,
+    LOADING,
+    SERVING,
+    Model,
+    Replica,
+    ReplicaKey,
+    ReplicaState,
+    ReplicaStatus,
+    Server,
+    State,
+    Version,
+    VersionKey,
+)
+
+_PLACED = LOADING | LOADED
+
+
+def reconcile(state: State, model: Model, now: float, *, retry: bool = False) -> list[Effect]:
+    """One pass over one model; `retry` asks for another placement although nothing about the model changed."""
+    effects: list[Effect] = []
+    if not model.deleted:
+        effects += _place_latest(state, model, now, retry=retry)
+    for version in list(model.versions.values()):
+        _retire(state, model, version, now)
+        _mark_available(state, model, version, now)
+        effects += _instruct(state, model, version, now)
+    effects += _forget_old_versions(model)
+    effects += _publish(state, model)
+    effects.append(ModelChanged(model.name))
+    return effects
+
+
+def set_replica(
+    state: State, key: VersionKey, version: Version, index: int, new: ReplicaState, now: float, reason: str = ""
+) -> None:
+    """Move one copy to a state and keep the replica's own books (copies, reserved memory) in step."""
+    version.replicas[index] = ReplicaStatus(new, now, reason)
+    replica = state.replica(ReplicaKey(version.server or "", index))
+    if replica is None:
+        return
+    if new in GONE and new is not ReplicaState.UNLOAD_FAILED:
+        replica.copies.discard(key)
+    else:
+        replica.copies.add(key)
+    if new in LOADING:
+        replica.reserved[key] = version.needed_bytes
+    else:
+        replica.reserved.pop(key, None)
+
+
+def offers(state: State, version: Version) -> list[ServerOffer]:
+    """All servers as they stand towards one version."""
+    return [_server_offer(server, version) for server in state.servers.values()]
+
+
+def _server_offer(server: Server, version: Version) -> ServerOffer:
+    here = version.server == server.name
+    replicas = tuple(
+        _replica_offer(index, replica, version.replicas.get(index) if here else None)
+        for index, replica in sorted(server.replicas.items())
+    )
+    capabilities = frozenset.union(*(r.capabilities for r in server.replicas.values())) if replicas else frozenset()
+    return ServerOffer(server.name, capabilities, replicas, server.shared, server.expected, current=here)
+
+
+def _replica_offer(index: int, replica: Replica, status: ReplicaStatus | None) -> ReplicaOffer:
+    return ReplicaOffer(
+        index=index,
+        free=replica.free_bytes,
+        holds=status is not None and status.state in _PLACED,
+        failed=status is not None and status.state is ReplicaState.LOAD_FAILED,
+        connected=replica.connected,
+        draining=replica.draining,
+    )
+
+
+def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> list[Effect]:
+    version = model.latest
+    key = VersionKey(model.name, version.number)
+    placed = version.indexes(_PLACED)
+    if len(placed) == version.needed_replicas:
+        version.placement_failure = None
+        state.unplaced.discard(model.name)
+        return []
+    waits = version.retry.due is not None and now < version.retry.due
+    if not retry and (waits or (version.placement_failure and len(placed) < version.needed_replicas)):
+        return []
+    placement = _decide(state, version)
+    if placement.failure:
+        version.placement_failure = ReplicaStatus(ReplicaState.LOAD_FAILED, now, placement.failure)
+        state.unplaced.add(model.name)
+    else:
+        version.placement_failure = None
+        state.unplaced.discard(model.name)
+    if placement.server is None:
+        return []
+    if version.server != placement.server:
+        if not version.is_inactive:
+            return _move(state, model, now)
+        version.server = placement.server
+        version.replicas = {}
+    for index in placement.replicas:
+        if index not in placed:
+            set_replica(state, key, version, index, ReplicaState.LOAD_REQUESTED, now)
+    if len(placed) > version.needed_replicas:
+        for index in set(placed) - set(placement.replicas):
+            set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, "fewer replicas wanted")
+    return [SaveModel(model.name)]
+
+
+def _decide(state: State, version: Version) -> Placement:
+    """A version with settled copies stays on its server; only one whose copies all drain may move."""
+    need, all_offers = need_of(version), offers(state, version)
+    if version.indexes(_PLACED):
+        mine = [offer for offer in all_offers if offer.name == version.server]
+        partial = replace(need, min_replicas=max(1, need.min_replicas))
+        return place(partial, mine)
+    return place(need, all_offers)
+
+
+def _move(state: State, model: Model, now: float) -> list[Effect]:
+    """Another server is a new version with the same definition, so that a move is an ordinary rolling update."""
+    old = model.latest
+    number = old.number + 1
+    model.versions[number] = Version(number, old.definition, now, runtime_info=old.runtime_info)
+    return [SaveModel(model.name), *_place_latest(state, model, now, retry=True)]
+
+
+def _retire(state: State, model: Model, version: Version, now: float) -> None:
+    """Start the way out for copies that are no longer wanted, once Envoy sends them nothing new."""
+    key = VersionKey(model.name, version.number)
+    if _is_superseded(model, version):
+        reason = "Model deleted" if model.deleted else "Not latest version"
+        for index, status in list(version.replicas.items()):
+            if status.state in SERVING | LOADING:
+                set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, reason)
+            elif status.state is ReplicaState.LOAD_FAILED:
+                set_replica(state, key, version, index, ReplicaState.UNLOADED, now, status.reason)
+    if not (model.acked and plan_routes(model, state.servers) == model.published):
+        return  # some Envoy may still send requests there
+    for index, status in list(version.replicas.items()):
+        if status.state is ReplicaState.UNLOAD_ENVOY_REQUESTED and not model.published.routes_to(version.number, index):
+            set_replica(state, key, version, index, ReplicaState.UNLOAD_REQUESTED, now, status.reason)
+
+
+def _is_superseded(model: Model, version: Version) -> bool:
+    if model.deleted:
+        return True
+    if version is model.latest:
+        return False
+    if model.latest.needed_replicas == 0:
+        return True
+    newer_serves = model.acked and model.published.routed is not None and model.published.routed > version.number
+    return newer_serves or not version.indexes(SERVING)
+
+
+def _mark_available(state: State, model: Model, version: Version, now: float) -> None:
+    if not model.acked and not model.route_error:
+        return
+    key = VersionKey(model.name, version.number)
+    for index in version.indexes(LOADED):
+        if not model.published.routes_to(version.number, index):
+            continue
+        new = ReplicaState.LOADED_UNAVAILABLE if model.route_error else ReplicaState.AVAILABLE
+        current = version.replicas[index]
+        if (current.state, current.reason) != (new, model.route_error):
+            set_replica(state, key, version, index, new, now, model.route_error)
+
+
+def _instruct(state: State, model: Model, version: Version, now: float) -> list[Effect]:
+    """Requests become instructions as soon as the agent is there to take them."""
+    key = VersionKey(model.name, version.number)
+    effects: list[Effect] = []
+    for index, status in list(version.replicas.items()):
+        to = ReplicaKey(version.server or "", index)
+        replica = state.replica(to)
+        if replica is None:
+            if status.state not in GONE:
+                version.replicas[index] = ReplicaStatus(ReplicaState.UNLOADED, now, "its server replica is gone")
+        elif not replica.connected:
+            continue
+        elif status.state is ReplicaState.LOAD_REQUESTED:
+            set_replica(state, key, version, index, ReplicaState.LOADING, now)
+            effects.append(SendLoad(to, key))
+        elif status.state is ReplicaState.UNLOAD_REQUESTED:
+            set_replica(state, key, version, index, ReplicaState.UNLOADING, now, status.reason)
+            effects.append(SendUnload(to, key))
+    return effects
+
+
+def _forget_old_versions(model: Model) -> list[Effect]:
+    finished = [version for version in model.older() if _has_left(version)]
+    for version in finished:
+        del model.versions[version.number]
+    return [SaveModel(model.name)] if finished else []
+
+
+def _has_left(version: Version) -> bool:
+    """Nothing is left of it on any server; a failed unload is kept, so that it can be seen and tried again."""
+    return version.is_inactive and not version.indexes(frozenset({ReplicaState.UNLOAD_FAILED}))
+
+
+def _publish(state: State, model: Model) -> list[Effect]:
+    plan = plan_routes(model, state.servers)
+    if plan == model.published:
+        return []
+    model.published, model.acked, model.route_error = plan, False, ""
+    model.revision += 1
+    return [PublishRoutes(model.name, plan, model.revision)]

@@ -1,0 +1,18 @@
+"""When a failed load or unload is tried again."""
+
+from itertools import islice
+from typing import Final
+
+from services.scheduler.state import Retry
+from shared.backoff import exponential
+
+FIRST_DELAY: Final = 2.0
+MAX_DELAY: Final = 300.0
+"""Seconds. The cap keeps a broken model from keeping its server busy, and a mended artifact from waiting for long."""
+_DELAYS: Final = tuple(islice(exponential(FIRST_DELAY, MAX_DELAY), 10))
+
+
+def after_failure(retry: Retry, now: float) -> Retry:
+    """The retry record after one more failure at `now` (seconds since the epoch)."""
+    delay = _DELAYS[min(retry.attempts, len(_DELAYS) - 1)]
+    return Retry(attempts=retry.attempts + 1, due=now + delay)

@@ -1,0 +1,1 @@
+"""Open Inference Protocol: what its tensors mean."""

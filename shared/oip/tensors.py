@@ -1,0 +1,140 @@
+"""Tensor contents of the Open Inference Protocol: raw little-endian bytes to typed contents, and back."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from mlops.v2_dataplane.v2_dataplane_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
+
+from shared.errors import InvalidInput
+
+_CONTENT_FIELD: Final = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP16": "fp32_contents",
+    "BF16": "fp32_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+_NUMPY: Final[dict[str, np.dtype[Any]]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    # numpy has no bfloat16: its two bytes are the upper half of a float32.
+    "BF16": np.dtype("<u2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+_LENGTH_PREFIX: Final = 4
+
+DATATYPES: Final = tuple(_CONTENT_FIELD)
+
+
+def content_field(datatype: str) -> str:
+    """The field of `InferTensorContents` that holds elements of `datatype`. Raises InvalidInput when unknown."""
+    try:
+        return _CONTENT_FIELD[datatype]
+    except KeyError:
+        raise InvalidInput.of_field("datatype", datatype, f"use one of {', '.join(DATATYPES)}") from None
+
+
+def from_raw(datatype: str, raw: bytes) -> InferTensorContents:
+    """Typed contents of raw ones. BYTES elements are each preceded by their length in four bytes.
+
+    Raises InvalidInput when the datatype is unknown or the bytes are no whole number of elements.
+    """
+    field = content_field(datatype)
+    values: Sequence[Any] = _split_bytes(raw) if datatype == "BYTES" else _numbers(datatype, raw).tolist()
+    contents = InferTensorContents()
+    getattr(contents, field).extend(values)
+    return contents
+
+
+def to_raw(datatype: str, contents: InferTensorContents) -> bytes:
+    """Raw contents of typed ones; the inverse of `from_raw`, up to the rounding of FP16 and BF16.
+
+    Raises InvalidInput when the datatype is unknown or an element does not fit it.
+    """
+    values = getattr(contents, content_field(datatype))
+    if datatype == "BYTES":
+        return b"".join(len(each).to_bytes(_LENGTH_PREFIX, "little") + each for each in values)
+    if datatype == "BF16":
+        return _to_bfloat16(np.array(values, "<f4"))
+    try:
+        with np.errstate(over="ignore"):  # a float beyond FP16 is infinite, as it would be on the server
+            return np.array(values, _NUMPY[datatype]).tobytes()
+    except OverflowError as error:
+        raise InvalidInput(f"invalid {datatype} contents: {error}") from None
+
+
+def type_outputs(response: ModelInferResponse) -> ModelInferResponse:
+    """A copy of `response` whose raw outputs are typed contents. Raises InvalidInput when they do not fit together."""
+    typed = ModelInferResponse()
+    typed.CopyFrom(response)
+    _fill(typed.outputs, response.raw_output_contents)
+    typed.ClearField("raw_output_contents")
+    return typed
+
+
+def type_inputs(request: ModelInferRequest) -> ModelInferRequest:
+    """A copy of `request` whose raw inputs are typed contents. Raises InvalidInput when they do not fit together."""
+    typed = ModelInferRequest()
+    typed.CopyFrom(request)
+    _fill(typed.inputs, request.raw_input_contents)
+    typed.ClearField("raw_input_contents")
+    return typed
+
+
+def _fill(tensors: Sequence[Any], raw_contents: Sequence[bytes]) -> None:
+    """Raw contents belong, in order, to the tensors without typed ones; or to all tensors, where typed ones stay."""
+    waiting = [tensor for tensor in tensors if not tensor.HasField("contents")]
+    targets = tensors if len(raw_contents) == len(tensors) else waiting
+    if raw_contents and len(raw_contents) != len(targets):
+        raise InvalidInput(f"{len(raw_contents)} raw contents for {len(targets)} tensors without contents")
+    for tensor, raw in zip(targets, raw_contents, strict=False):
+        if not tensor.HasField("contents"):
+            tensor.contents.CopyFrom(from_raw(tensor.datatype, raw))
+
+
+def _numbers(datatype: str, raw: bytes) -> np.ndarray[Any, Any]:
+    dtype = _NUMPY[datatype]
+    if len(raw) % dtype.itemsize:
+        raise InvalidInput(f"invalid {datatype} raw contents: {len(raw)} bytes are no multiple of {dtype.itemsize}")
+    numbers = np.frombuffer(raw, dtype)
+    if datatype == "BF16":
+        return (numbers.astype("<u4") << 16).view("<f4")
+    return numbers
+
+
+def _to_bfloat16(numbers: np.ndarray[Any, Any]) -> bytes:
+    """Round to nearest even; NaN stays NaN."""
+    bits = numbers.view("<u4").astype("<u8")
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(numbers), (bits >> 16) | 0x40, rounded).astype("<u2").tobytes()
+
+
+def _split_bytes(raw: bytes) -> list[bytes]:
+    elements = []
+    position = 0
+    while position < len(raw):
+        start = position + _LENGTH_PREFIX
+        position = start + int.from_bytes(raw[position:start], "little")
+        if start > len(raw) or position > len(raw):
+            raise InvalidInput(f"invalid BYTES raw contents: the element at byte {start} is cut short")
+        elements.append(raw[start:position])
+    return elements

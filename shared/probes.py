@@ -1,0 +1,102 @@
+"""Live, ready and startup endpoints that say what is missing, and Prometheus metrics, on one small HTTP server."""
+
+import asyncio
+from collections.abc import Iterable
+
+import prometheus_client
+import uvicorn
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+
+VERSION = "0.1.0"
+
+
+class Readiness:
+    """What a service still waits for. Ready when that is nothing.
+
+    Parts are named once, at construction, so that a part nobody reported on counts as missing.
+    """
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        self._waiting: dict[str, str] = dict.fromkeys(parts, "not started")
+        self._started = False
+
+    def satisfied(self, part: str) -> None:
+        self._waiting.pop(part, None)
+        self._started = self._started or not self._waiting
+
+    def waiting(self, part: str, reason: str) -> None:
+        self._waiting[part] = reason
+
+    @property
+    def waiting_for(self) -> dict[str, str]:
+        """Part to reason; empty when ready."""
+        return dict(self._waiting)
+
+    @property
+    def ready(self) -> bool:
+        return not self._waiting
+
+    @property
+    def started(self) -> bool:
+        """Was ready once."""
+        return self._started
+
+
+def probe_app(service: str, readiness: Readiness) -> FastAPI:
+    """`/live`, `/ready`, `/startup` (200 or 503 with the missing parts) and `/metrics`."""
+    app = FastAPI(title=service, docs_url=None, redoc_url=None)
+
+    def answer(healthy: bool) -> JSONResponse:
+        body = {"service": service, "version": VERSION, "ready": readiness.ready, "waiting_for": readiness.waiting_for}
+        return JSONResponse(body, status_code=200 if healthy else 503)
+
+    @app.get("/live")
+    async def live() -> JSONResponse:
+        return answer(healthy=True)
+
+    @app.get("/ready")
+    async def ready() -> JSONResponse:
+        return answer(readiness.ready)
+
+    @app.get("/startup")
+    async def startup() -> JSONResponse:
+        return answer(readiness.started)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    return app
+
+
+class HttpServer:
+    """An ASGI app on a port, as an async context manager inside a service's own event loop."""
+
+    def __init__(self, app: object, host: str, port: int) -> None:
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+        )
+        self._server = uvicorn.Server(config)
+        # The service owns the process's signals; uvicorn would otherwise take them over.
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "HttpServer":
+        self._task = asyncio.create_task(self._server._serve(), name="http-server")
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise RuntimeError(f"nothing listens on {self._server.config.host}:{self._server.config.port}")
+            await asyncio.sleep(0.01)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task

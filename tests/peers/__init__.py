@@ -1,0 +1,1 @@
+"""Small real peers for tests and benchmarks: programs that speak our protocols from the other side."""

@@ -1,0 +1,91 @@
+"""An agent that loads everything at once into a server that has everything: for tests of what the scheduler does."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import grpc.aio
+from mlops.agent import agent_pb2 as pb
+from mlops.agent import agent_pb2_grpc
+
+from shared import agent_metadata
+
+Verdict = Callable[[pb.ModelVersion], str]
+"""Empty for a load that succeeds, else the reason why it does not."""
+
+
+@dataclass
+class AgentPeer:
+    """Registers as `server`/`replica` and answers every instruction. Memory in bytes."""
+
+    scheduler: str
+    http_port: int
+    grpc_port: int
+    server: str = "mlserver"
+    replica: int = 0
+    memory: int = 1_000_000_000
+    capabilities: tuple[str, ...] = ("mlserver", "sklearn", "python")
+    server_type: str = "mlserver"
+    verdict: Verdict = lambda _: ""
+    held: dict[str, pb.ModelVersion] = field(default_factory=dict)
+    history: list[tuple[str, str]] = field(default_factory=list)
+    """(`load` or `unload`, internal name) in the order received."""
+
+    async def run(self, registered: asyncio.Event | None = None) -> None:
+        """Serve one subscription until it ends."""
+        async with grpc.aio.insecure_channel(self.scheduler) as channel:
+            stub = agent_pb2_grpc.AgentServiceStub(channel)
+            inference = (
+                (agent_metadata.INFERENCE_HTTP, f"127.0.0.1:{self.http_port}"),
+                (agent_metadata.INFERENCE_GRPC, f"127.0.0.1:{self.grpc_port}"),
+                (agent_metadata.SERVER_TYPE, self.server_type),
+            )
+            call = stub.Subscribe(self._registration(), metadata=inference, wait_for_ready=True)
+            await call.initial_metadata() if registered is None else registered.set()
+            async for message in call:
+                await self._carry_out(stub, message)
+
+    def _registration(self) -> pb.AgentSubscribeRequest:
+        config = pb.ReplicaConfig(
+            inferenceSvc="127.0.0.1",
+            inferenceHttpPort=self.http_port,
+            inferenceGrpcPort=self.grpc_port,
+            memoryBytes=self.memory,
+            capabilities=self.capabilities,
+        )
+        return pb.AgentSubscribeRequest(
+            serverName=self.server,
+            replicaIdx=self.replica,
+            shared=True,
+            replicaConfig=config,
+            loadedModels=self.held.values(),
+            availableMemoryBytes=self.free,
+        )
+
+    @property
+    def free(self) -> int:
+        return self.memory - sum(entry.model.modelSpec.memoryBytes for entry in self.held.values())
+
+    async def _carry_out(self, stub: "agent_pb2_grpc.AgentServiceAsyncStub", message: pb.ModelOperationMessage) -> None:
+        entry = message.modelVersion
+        internal = f"{entry.model.meta.name}_{entry.version}"
+        event, reason = pb.ModelEventMessage.UNLOADED, ""
+        if message.operation == pb.ModelOperationMessage.LOAD_MODEL:
+            self.history.append(("load", internal))
+            reason = self.verdict(entry)
+            event = pb.ModelEventMessage.LOAD_FAILED if reason else pb.ModelEventMessage.LOADED
+            if not reason:
+                self.held[internal] = entry
+        else:
+            self.history.append(("unload", internal))
+            self.held.pop(internal, None)
+        result = pb.ModelEventMessage(
+            serverName=self.server,
+            replicaIdx=self.replica,
+            modelName=entry.model.meta.name,
+            modelVersion=entry.version,
+            event=event,
+            message=reason,
+            availableMemoryBytes=self.free,
+        )
+        await stub.AgentEvent(result)
