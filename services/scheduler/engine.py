@@ -32,7 +32,6 @@ from shared.logs import logger
 
 SERVER_FEED_PERIOD: Final = 0.25
 """Seconds; a burst of model changes is one message about their server."""
-_SETTLED_STATES: Final = {ModelState.AVAILABLE, ModelState.FAILED, ModelState.SCHEDULE_FAILED, ModelState.TERMINATED}
 _log = logger("engine")
 
 
@@ -51,6 +50,8 @@ class Engine:
         self._agents: dict[ReplicaKey, asyncio.Queue[agent_pb2.ModelOperationMessage]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sessions = 0
+        self._logged: dict[str, tuple[int, ModelState, str]] = {}
+        """What was last logged of each model, so that a log line means a change."""
 
     async def run(self, settle_seconds: float) -> None:
         """Start from the restored state and publish routes for ever."""
@@ -135,9 +136,12 @@ class Engine:
     def _publish_model(self, name: str) -> None:
         model = self.control.state.models.get(name)
         if model is None:
+            self._logged.pop(name, None)
             return
         summary = version_status(model, model.latest)
-        if summary.state in _SETTLED_STATES:
+        seen = (model.latest.number, summary.state, summary.reason)
+        if self._logged.get(name) != seen:
+            self._logged[name] = seen
             _log.info(
                 "model", model=name, version=model.latest.number, state=summary.state.value, reason=summary.reason
             )
