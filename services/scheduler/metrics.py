@@ -22,5 +22,6 @@ ROUTE_UPDATE_SECONDS = Histogram(
 )
 XDS_CONNECTED = Gauge("seldon_scheduler_envoys_connected", "Envoys with a configuration stream")
 XDS_RESPONSES = Counter("seldon_scheduler_xds_responses", "Configuration responses sent to Envoys", ["type"])
+XDS_RESOURCES = Counter("seldon_scheduler_xds_resources", "Resources sent to Envoys or withdrawn", ["type"])
 XDS_REFUSED = Counter("seldon_scheduler_xds_refused", "Configuration responses that an Envoy refused")
 SUBSCRIBERS_DROPPED = Counter("seldon_scheduler_subscribers_dropped", "Status subscribers dropped for being slow")

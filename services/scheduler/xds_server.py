@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2
 
-from services.scheduler.metrics import XDS_CONNECTED, XDS_REFUSED, XDS_RESPONSES
+from services.scheduler.metrics import XDS_CONNECTED, XDS_REFUSED, XDS_RESOURCES, XDS_RESPONSES
 from services.scheduler.xds_cache import Versioned, XdsCache
 from services.scheduler.xds_resources import ResourceKey
 from services.scheduler.xds_stream import XdsStream
@@ -109,7 +109,9 @@ class XdsServer:
                 await connection.wake.wait()
                 connection.wake.clear()
                 for response in stream.responses():
-                    XDS_RESPONSES.labels(response.type_url.rpartition(".")[2]).inc()
+                    kind = response.type_url.rpartition(".")[2]
+                    XDS_RESPONSES.labels(kind).inc()
+                    XDS_RESOURCES.labels(kind).inc(len(response.resources) + len(response.removed_resources))
                     yield response
         finally:
             reader.cancel()

@@ -1,0 +1,133 @@
+"""A scheduler and a real Envoy on free ports, for tests and benchmarks that bring their own agents and servers."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+_START_TIMEOUT = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def envoy_binary() -> str:
+    """Raises RuntimeError that says how to mend it when there is none."""
+    beside = Path(sys.executable).with_name("envoy")
+    found = os.environ.get("ENVOY_BINARY") or shutil.which("envoy") or (str(beside) if beside.exists() else None)
+    if found is None:
+        raise RuntimeError("no envoy found: run `make setup`, or set ENVOY_BINARY to its path")
+    return found
+
+
+@dataclass(slots=True)
+class Mesh:
+    """Ports of the running pair; all on 127.0.0.1."""
+
+    folder: Path
+    scheduler_port: int
+    agent_port: int
+    xds_port: int
+    health_port: int
+    data_port: int
+    stats_port: int
+    admin_port: int
+    scheduler: asyncio.subprocess.Process | None = None
+    envoy: asyncio.subprocess.Process | None = None
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def start(cls) -> AsyncIterator["Mesh"]:
+        """Both run and are ready inside the context; both are gone after it."""
+        with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
+            mesh = cls(Path(folder), *(free_port() for _ in range(7)))
+            try:
+                await mesh.start_scheduler()
+                await mesh.start_envoy()
+                yield mesh
+            finally:
+                for process in (mesh.scheduler, mesh.envoy):
+                    if process is not None and process.returncode is None:
+                        process.kill()
+                        await process.wait()
+
+    async def start_scheduler(self) -> None:
+        """Start, or start again after a kill with the same state."""
+        ports = {
+            "--scheduler-port": self.scheduler_port,
+            "--agent-port": self.agent_port,
+            "--envoy-port": self.xds_port,
+            "--health-probe-port": self.health_port,
+        }
+        flags = [text for flag, port in ports.items() for text in (flag, str(port))]
+        self.scheduler = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.scheduler", "--host", "127.0.0.1", "--db-path", str(self.folder), *flags,
+            cwd=ROOT,
+            stderr=(self.folder / "scheduler.log").open("ab"),
+        )  # fmt: skip
+        await _answers(f"http://127.0.0.1:{self.health_port}/live", self.folder / "scheduler.log")
+
+    async def start_envoy(self) -> None:
+        bootstrap = self.folder / "envoy.yaml"
+        bootstrap.write_text(self.bootstrap())
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self.envoy = await asyncio.create_subprocess_exec(
+            envoy_binary(), "-c", str(bootstrap), "--disable-hot-restart", "--concurrency", "1", "-l", "warning",
+            env=environment,
+            stderr=(self.folder / "envoy.log").open("ab"),
+        )  # fmt: skip
+        await _answers(f"http://127.0.0.1:{self.stats_port}/ready", self.folder / "envoy.log")
+
+    def bootstrap(self) -> str:
+        """The deployment's own bootstrap with this mesh's ports."""
+        return Template((ROOT / "compose/envoy/envoy.yaml").read_text()).substitute(
+            ENVOY_ADMIN_PORT=self.admin_port,
+            ENVOY_DATA_PORT=self.data_port,
+            ENVOY_CONTROL_PORT=self.stats_port,
+            ENVOY_BIND_HOST="127.0.0.1",
+            ENVOY_LUA_DIR=ROOT / "compose/envoy",
+            SCHEDULER_XDS_HOST="127.0.0.1",
+            SCHEDULER_XDS_PORT=self.xds_port,
+        )
+
+
+async def _answers(url: str, log: Path) -> None:
+    async with httpx.AsyncClient() as client:
+        for _ in range(_START_TIMEOUT * 20):
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(url)).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
+    raise RuntimeError(f"{url} did not answer within {_START_TIMEOUT} s; its log ends with:\n{log.read_text()[-2000:]}")
+
+
+@contextlib.asynccontextmanager
+async def echo_server() -> AsyncIterator[int]:
+    """An HTTP server that answers everything with 200 and the path; yields its port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = head.split(b" ", 2)[1]
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
