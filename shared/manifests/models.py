@@ -25,7 +25,7 @@ class Parameter(StrictModel):
 
 
 class Reference(StrictModel):
-    """The model or pipeline that an explainer or a language-model helper calls."""
+    """The model or pipeline that an explainer or a language-model runtime calls."""
 
     model_ref: str | None = None
     pipeline_ref: str | None = None
@@ -71,7 +71,7 @@ class ModelSpec(StrictModel):
         return self.replicas if self.replicas is not None else self.min_replicas or 1
 
     @model_validator(mode="after")
-    def _one_helper(self) -> Self:
+    def _explainer_or_llm(self) -> Self:
         if self.explainer and self.llm:
             raise ValueError("explainer and llm cannot be used together: remove one of them")
         return self

@@ -70,7 +70,8 @@ def to_raw(datatype: str, contents: InferTensorContents) -> bytes:
 
     Raises InvalidInput when the datatype is unknown or an element does not fit it.
     """
-    values = getattr(contents, content_field(datatype))
+    # A list of Python numbers: numpy checks their range, which it does not for the protobuf container.
+    values = list(getattr(contents, content_field(datatype)))
     if datatype == "BYTES":
         return b"".join(len(each).to_bytes(_LENGTH_PREFIX, "little") + each for each in values)
     if datatype == "BF16":

@@ -112,7 +112,7 @@ async def _answers(url: str, log: Path) -> None:
                 if (await client.get(url)).status_code == 200:
                     return
             await asyncio.sleep(0.05)
-    raise RuntimeError(f"{url} did not answer within {_START_TIMEOUT} s; its log ends with:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"{url} did not answer within {_START_TIMEOUT} s; see {log}")
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,1 @@
+"""The `seldon` command line."""

@@ -1,0 +1,1 @@
+"""One module per group of commands: flags in, calls to the adapters, text out."""

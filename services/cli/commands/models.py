@@ -1,0 +1,114 @@
+"""`seldon model ...`: load, unload and watch models."""
+
+from typing import Annotated
+
+import typer
+
+from services.cli import options
+from services.cli.commands.inference import infer, metadata
+from services.cli.grammar import Command, Group
+from services.cli.surroundings import connect_scheduler, may_change, resources_of_kind, show, show_message
+from shared.errors import InvalidInput
+
+app = typer.Typer(cls=Group, help="Load, unload, watch and call models.", no_args_is_help=False)
+
+Name = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
+
+
+@app.command(cls=Command, epilog="Example: seldon model load -f samples/models/sklearn-iris-gs.yaml")
+def load(
+    file_path: options.RequiredFile,
+    scheduler_host: options.SchedulerHost = None,
+    authority: options.Authority = "",
+    force: options.Force = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Load the models of a manifest, or update them to it.
+
+    Answers as soon as the scheduler has accepted them; `seldon model status NAME -w ModelAvailable` waits until a
+    model can be called.
+    """
+    if not may_change(force):
+        return
+    with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
+        for resource in resources_of_kind("Model", file_path):
+            show_message(scheduler.load(resource.message))
+
+
+@app.command(cls=Command, epilog="Example: seldon model unload iris")
+def unload(
+    name: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)] = "",
+    file_path: options.OptionalFile = "",
+    scheduler_host: options.SchedulerHost = None,
+    authority: options.Authority = "",
+    force: options.Force = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Unload a model by name, or the models of a manifest; the manifest wins when both are given."""
+    if not may_change(force):
+        return
+    if not name and not file_path:
+        raise InvalidInput("required a model name, or a manifest with -f <file-path>")
+    with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
+        names = (each.name for each in resources_of_kind("Model", file_path)) if file_path else [name]
+        for each in names:
+            answer = scheduler.unload("Model", each)
+            if verbose:
+                show_message(answer)
+
+
+@app.command(cls=Command, epilog="Example: seldon model status iris -w ModelAvailable -t 60")
+def status(
+    name: Name,
+    wait: Annotated[
+        str,
+        typer.Option("--wait", "-w", metavar="STATE", help="State of the newest version to wait for; then prints {}."),
+    ] = "",
+    timeout: options.Timeout = 5,
+    output: options.Output = "json",
+    scheduler_host: options.SchedulerHost = None,
+    authority: options.Authority = "",
+    verbose: options.Verbose = False,
+) -> None:
+    """Show where a model is and in which state, or wait for a state."""
+    from services.cli.commands.waits import model_available
+    from services.cli.statuses import check_model_condition, model_table
+
+    if wait:
+        check_model_condition(wait)
+    with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
+        if wait:
+            model_available(scheduler, name, wait, timeout)
+            show("{}")
+        elif output == "json":
+            show_message(scheduler.model_status(name))
+        else:
+            show(model_table(scheduler.model_status(name)))
+
+
+@app.command("list", cls=Command, epilog="Example: seldon model list --output json")
+def list_models(
+    output: options.Output = "table",
+    scheduler_host: options.SchedulerHost = None,
+    authority: options.Authority = "",
+    verbose: options.Verbose = False,
+) -> None:
+    """List the models that are not terminated, with their state."""
+    from services.cli.statuses import model_list
+
+    with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
+        statuses = scheduler.model_statuses()
+    if output == "table":
+        show(model_list(statuses))
+    else:
+        for each in statuses:
+            show_message(each)
+
+
+app.command(
+    "infer",
+    cls=Command,
+    epilog="""Example: seldon model infer iris '{"inputs":[{"name":"predict","shape":[1,4],"datatype":"FP32",
+    "data":[[1,2,3,4]]}]}' -i 50""",
+)(infer)
+app.command("metadata", cls=Command, epilog="Example: seldon model metadata iris")(metadata)

@@ -1,0 +1,1 @@
+"""The whole deployment, every part real, seen from outside."""

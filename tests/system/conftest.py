@@ -1,0 +1,64 @@
+"""One deployment for the whole session, on ports of its own, so that it stands beside one that a person runs."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+
+from compose.process.stack import Stack
+from tests.system.deployment import Deployment
+
+ROOT = Path(__file__).resolve().parents[2]
+PORT_OFFSET = 20_000
+HOME = ROOT / ".seldon" / "system-test"
+
+
+@pytest.fixture(scope="session")
+def deployment() -> Iterator[Deployment]:
+    """Up and ready; its logs stay in `.seldon/system-test/logs` for reading."""
+    stack = Stack(home=HOME, port_offset=PORT_OFFSET, installed_in=ROOT / ".seldon")
+    stack.down(purge=True)
+    shutil.rmtree(HOME, ignore_errors=True)
+    stack.up()
+    try:
+        stack.wait_ready(timeout=120)
+        yield Deployment(stack)
+    finally:
+        stack.down()
+
+
+@pytest.fixture
+def rest(deployment: Deployment) -> Iterator[httpx.Client]:
+    """An HTTP client of Envoy's data port."""
+    with httpx.Client(base_url=deployment.data_url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def triton_grpc(deployment: Deployment) -> Iterator[tritonclient.grpc.InferenceServerClient]:
+    client = tritonclient.grpc.InferenceServerClient(deployment.data_address)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def triton_http(deployment: Deployment) -> Iterator[tritonclient.http.InferenceServerClient]:
+    client = tritonclient.http.InferenceServerClient(deployment.data_address)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def load(deployment: Deployment) -> Callable[[str], str]:
+    """Load a sample by file name, wait until it answers, and return its name."""
+    return deployment.load_sample
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    return asyncio.DefaultEventLoopPolicy()
