@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ SOURCES = Path(__file__).resolve().parent
 OUTPUT = SOURCES / "gen"
 TOOLS = ("grpcio-tools", "mypy-protobuf", "googleapis-common-protos")
 STAMP = ".stamp"
+TEMPORARY = ".gen-"
 
 
 def main() -> int:
@@ -30,7 +32,10 @@ def main() -> int:
         if not tools:
             print(f"protos: install {', '.join(TOOLS)} to generate {OUTPUT}", file=sys.stderr)
             return 1
-        with tempfile.TemporaryDirectory(prefix=".gen-", dir=SOURCES) as folder:
+        for leftover in SOURCES.glob(f"{TEMPORARY}*"):
+            # Of a run that was killed: while we hold the lock nobody else is at work.
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=SOURCES) as folder:
             made = Path(folder, "new")
             made.mkdir()
             if problem := _generate(sources, made):

@@ -81,6 +81,11 @@ class HttpServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            timeout_graceful_shutdown=1,
+            # Proxied answers bring their own, and nothing here looks at forwarded addresses.
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
         )
         self._server = uvicorn.Server(config)
         # The service owns the process's signals; uvicorn would otherwise take them over.

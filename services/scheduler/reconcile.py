@@ -11,6 +11,7 @@ from services.scheduler.placement import Placement, ReplicaOffer, ServerOffer, p
 from services.scheduler.route_plan import plan_routes
 from services.scheduler.state import (
     GONE,
+    LEAVING,
     LOADED,
     LOADING,
     SERVING,
@@ -57,8 +58,8 @@ def set_replica(
         replica.copies.add(key)
     if new in LOADING:
         replica.reserved[key] = version.needed_bytes
-    else:
-        replica.reserved.pop(key, None)
+    elif new not in LEAVING:
+        replica.reserved.pop(key, None)  # a copy told to leave while it loads takes its memory until the agent answers
 
 
 def offers(state: State, version: Version) -> list[ServerOffer]:
@@ -100,7 +101,8 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
         return []
     placement = _decide(state, version)
     if placement.failure:
-        version.placement_failure = ReplicaStatus(ReplicaState.LOAD_FAILED, now, placement.failure)
+        if version.placement_failure is None or version.placement_failure.reason != placement.failure:
+            version.placement_failure = ReplicaStatus(ReplicaState.LOAD_FAILED, now, placement.failure)
         state.unplaced.add(model.name)
     else:
         version.placement_failure = None

@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.message import Message
+from xds.service.discovery.v3 import discovery_pb2
 
 from services.scheduler.xds_resources import ResourceKey
 

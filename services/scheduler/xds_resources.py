@@ -7,15 +7,15 @@ one model sends that model's resources only, whatever the number of models.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
-from envoy.config.core.v3 import base_pb2, config_source_pb2
-from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
-from envoy.config.route.v3 import route_components_pb2, scoped_route_pb2
-from envoy.extensions.filters.http.lua.v3 import lua_pb2
-from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
-from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import struct_pb2
 from google.protobuf.message import Message
+from xds.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from xds.config.core.v3 import base_pb2, config_source_pb2
+from xds.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from xds.config.route.v3 import route_components_pb2, scoped_route_pb2
+from xds.extensions.filters.http.lua.v3 import lua_pb2
+from xds.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
+from xds.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
 from services.scheduler.routing import Endpoint, RoutePlan, Upstream
 from shared.names import HEADER_INTERNAL_MODEL, HEADER_ROUTE, internal_name

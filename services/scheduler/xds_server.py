@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-from envoy.service.discovery.v3 import discovery_pb2
+from xds.service.discovery.v3 import discovery_pb2
 
 from services.scheduler.metrics import XDS_CONNECTED, XDS_REFUSED, XDS_RESOURCES, XDS_RESPONSES
 from services.scheduler.xds_cache import Versioned, XdsCache

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from envoy.service.discovery.v3 import discovery_pb2
+from xds.service.discovery.v3 import discovery_pb2
 
 from services.scheduler.xds_cache import XdsCache
 from services.scheduler.xds_resources import CLUSTER, ENDPOINTS, SCOPE, ResourceKey

@@ -88,7 +88,7 @@ async def _all_answer(mesh: Mesh, numbers: range) -> None:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{mesh.data_port}", timeout=60) as client:
         for number in numbers:
             while (await client.get(f"/v2/models/m{number}")).status_code != 200:
-                await asyncio.sleep(0.01)
+                pass
 
 
 async def _changes(

@@ -1,13 +1,11 @@
 """One deployment for the whole session, on ports of its own, so that it stands beside one that a person runs."""
 
-import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import tritonclient.grpc
 import tritonclient.http
 
 from compose.process.stack import Stack
@@ -40,13 +38,6 @@ def rest(deployment: Deployment) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def triton_grpc(deployment: Deployment) -> Iterator[tritonclient.grpc.InferenceServerClient]:
-    client = tritonclient.grpc.InferenceServerClient(deployment.data_address)
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def triton_http(deployment: Deployment) -> Iterator[tritonclient.http.InferenceServerClient]:
     client = tritonclient.http.InferenceServerClient(deployment.data_address)
     yield client
@@ -57,8 +48,3 @@ def triton_http(deployment: Deployment) -> Iterator[tritonclient.http.InferenceS
 def load(deployment: Deployment) -> Callable[[str], str]:
     """Load a sample by file name, wait until it answers, and return its name."""
     return deployment.load_sample
-
-
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    return asyncio.DefaultEventLoopPolicy()

@@ -2,10 +2,11 @@
 
 import json
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,25 @@ class Deployment:
             env=environment, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def tritonclient_grpc(
+        self,
+        model: str,
+        datatype: str,
+        shape: list[int],
+        values: list[float],
+        *inputs: str,
+        options: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Ask a model through the public gRPC client, the same values for every input."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.system.tritonclient_grpc", self.data_address, model, datatype,
+             json.dumps(shape), json.dumps(values), *inputs, *options],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     def load_sample(self, file: str) -> str:
         """`seldon model load`, then wait; returns the model's name."""

@@ -139,7 +139,7 @@ def test_unknown_model(rest: httpx.Client, deployment: Deployment) -> None:
             with pytest.raises(grpc.RpcError) as refused:
                 stub.ModelInfer(oip.ModelInferRequest(model_name="nobody"), metadata=metadata)
             assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
-            assert words in refused.value.details()
+            assert words in str(refused.value.details())
 
 
 def test_wrong_shape_over_grpc(deployment: Deployment, load: Load) -> None:
@@ -149,8 +149,8 @@ def test_wrong_shape_over_grpc(deployment: Deployment, load: Load) -> None:
     )
     with grpc.insecure_channel(deployment.data_address) as channel:
         stub = v2_dataplane_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request = oip.ModelInferRequest(model_name="tfsimple1", inputs=[tensor])
         with pytest.raises(grpc.RpcError) as refused:
-            request = oip.ModelInferRequest(model_name="tfsimple1", inputs=[tensor])
             stub.ModelInfer(request, metadata=(("seldon-model", "tfsimple1"),))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "INPUT0" in refused.value.details() or "tfsimple1" in refused.value.details()
+    assert "INPUT0" in str(refused.value.details())

@@ -6,7 +6,6 @@ import grpc
 import httpx
 import numpy as np
 import pytest
-import tritonclient.grpc
 import tritonclient.http
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -52,34 +51,24 @@ def test_request_id_of_the_caller_comes_back(rest: httpx.Client, load: Load) -> 
     assert answer.headers["x-request-id"] == "mine-1"
 
 
-def test_iris_over_grpc_with_tritonclient(triton_grpc: tritonclient.grpc.InferenceServerClient, load: Load) -> None:
+def test_iris_over_grpc_with_tritonclient(deployment: Deployment, load: Load) -> None:
     load("sklearn-iris-gs.yaml")
-    tensor = tritonclient.grpc.InferInput("predict", [1, 4], "FP32")
-    tensor.set_data_from_numpy(np.array([[1, 2, 3, 4]], dtype=np.float32))
-    result = triton_grpc.infer("iris", [tensor], headers={"seldon-model": "iris"})
-    assert result.as_numpy("predict").tolist() == [[2]]
-    assert result.get_response().model_name.startswith("iris_")
+    answer = deployment.tritonclient_grpc("iris", "FP32", [1, 4], [1, 2, 3, 4], "predict")
+    assert answer["outputs"] == {"predict": [[2]]}
+    assert answer["model"].startswith("iris_")
+    assert answer["ready"]
 
 
-def test_tfsimple1_over_grpc_plain_and_compressed(
-    triton_grpc: tritonclient.grpc.InferenceServerClient, load: Load
-) -> None:
+@pytest.mark.parametrize("compression", [[], ["--compression", "gzip"]])
+def test_tfsimple1_over_grpc_with_tritonclient(deployment: Deployment, load: Load, compression: list[str]) -> None:
     load("tfsimple1.yaml")
-    values = np.arange(1, 17, dtype=np.int32).reshape(1, 16)
-    tensors = []
-    for name in ("INPUT0", "INPUT1"):
-        tensor = tritonclient.grpc.InferInput(name, [1, 16], "INT32")
-        tensor.set_data_from_numpy(values)
-        tensors.append(tensor)
-    for compression in (None, "gzip"):
-        result = triton_grpc.infer(
-            "tfsimple1", tensors, headers={"seldon-model": "tfsimple1"}, compression_algorithm=compression
-        )
-        assert (result.as_numpy("OUTPUT0") == 2 * values).all()
-        assert (result.as_numpy("OUTPUT1") == 0).all()
-    metadata = triton_grpc.get_model_metadata("tfsimple1", headers={"seldon-model": "tfsimple1"})
-    assert [entry.name for entry in metadata.inputs] == ["INPUT0", "INPUT1"]
-    assert triton_grpc.is_model_ready("tfsimple1", headers={"seldon-model": "tfsimple1"})
+    values = list(range(1, 17))
+    answer = deployment.tritonclient_grpc(
+        "tfsimple1", "INT32", [1, 16], values, "INPUT0", "INPUT1", options=compression
+    )
+    assert answer["outputs"] == {"OUTPUT0": [[2 * value for value in values]], "OUTPUT1": [[0] * 16]}
+    assert answer["inputs"] == ["INPUT0", "INPUT1"]
+    assert answer["ready"]
 
 
 def test_tfsimple1_over_rest_with_binary_tensors(

@@ -1,0 +1,88 @@
+"""Measure and print. `python -m tests.bench --help` shows what can be chosen."""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.progress import Progress
+
+from compose.process.stack import Stack
+from tests.bench import hot_path, scale
+from tests.bench.idle import idle_rows
+from tests.bench.load import Target, require_generator
+from tests.bench.table import Row, as_data, show
+from tests.system.deployment import Deployment
+
+ROOT = Path(__file__).resolve().parents[2]
+PORT_OFFSET = 10_000
+OURS = ("scheduler", "agent-mlserver", "agent-triton")
+THEIRS = ("envoy", "mlserver", "triton")
+SAMPLES = ("sklearn-iris-gs.yaml", "tfsimple1.yaml", "add10.yaml")
+
+
+def main() -> None:
+    chosen = _arguments()
+    require_generator()
+    console = Console(stderr=True)
+    rows: list[Row] = []
+    with Progress(console=console) as progress:
+        with _deployment(console) as deployment:
+            for sample in SAMPLES:
+                deployment.load_sample(sample)
+            rows += _hot_path(deployment, chosen.rounds, chosen.seconds, progress)
+            task = progress.add_task("idle", total=1)
+            pids = {part: deployment.stack.pid(part) for part in (*OURS, *THEIRS)}
+            rows += idle_rows({p: pids[p] for p in OURS}, {p: pids[p] for p in THEIRS})
+            progress.update(task, completed=1)
+        rows += scale.scale_rows(asyncio.run(scale.measure(progress)))
+    if chosen.output == "json":
+        sys.stdout.buffer.write(orjson.dumps(as_data(rows), option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        show(rows)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of runs of each ratio; its median counts")
+    parser.add_argument("--seconds", type=int, default=3, help="length of one run")
+    parser.add_argument("--output", choices=("table", "json"), default="table")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def _deployment(console: Console) -> Iterator[Deployment]:
+    """A deployment of its own, on ports of its own, so that one that a person runs is neither used nor disturbed."""
+    stack = Stack(home=ROOT / ".seldon" / "bench", port_offset=PORT_OFFSET, installed_in=ROOT / ".seldon")
+    stack.down(purge=True)
+    try:
+        stack.up()
+        stack.wait_ready(report=console.print)
+        yield Deployment(stack)
+    finally:
+        stack.down()
+
+
+def _hot_path(deployment: Deployment, rounds: int, seconds: int, progress: Progress) -> list[Row]:
+    port = deployment.stack.port
+
+    def pair(model: str, body: bytes, server: str, server_port: str) -> tuple[Target, Target]:
+        internal = f"{model}_{deployment.status(model)['version']}"
+        direct = f"http://127.0.0.1:{port(server_port)}/v2/models/{internal}/infer"
+        mesh = f"{deployment.data_url}/v2/models/{model}/infer"
+        return Target(server, direct, body), Target("Envoy", mesh, body, model)
+
+    iris = pair("iris", hot_path.IRIS, "MLServer", "SERVER_MLSERVER_HTTP_PORT")
+    tfsimple = pair("tfsimple1", hot_path.TFSIMPLE, "Triton", "SERVER_TRITON_HTTP_PORT")
+    return [
+        hot_path.latency_row(hot_path.interleave(*iris, 1, rounds, seconds, progress)),
+        hot_path.throughput_row(hot_path.interleave(*tfsimple, 16, rounds, seconds, progress)),
+    ]
+
+
+if __name__ == "__main__":
+    main()

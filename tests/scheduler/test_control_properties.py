@@ -1,0 +1,171 @@
+"""Random histories with faults: what must never happen never does, and in the end everything is where it belongs."""
+
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.scheduler.definition import need_of
+from services.scheduler.effects import ModelChanged
+from services.scheduler.lifecycle import ModelState, version_status
+from services.scheduler.placement import place
+from services.scheduler.reconcile import offers, reconcile
+from services.scheduler.route_plan import plan_routes
+from services.scheduler.state import LOADED, ReplicaKey, VersionKey
+from shared.errors import RejectedRequest
+from tests.scheduler.builders import model
+from tests.scheduler.world import Agent, World, plan_of
+
+MODELS = ("iris", "wine", "digits")
+REPLICAS = (ReplicaKey("big", 0), ReplicaKey("big", 1), ReplicaKey("small", 0))
+MEMORY = {"big": 300, "small": 200}
+
+
+def world() -> World:
+    return World(Agent(key, MEMORY[key.server]) for key in REPLICAS)
+
+
+def load(w: World, n: int) -> None:
+    name, n = MODELS[n % 3], n // 3
+    uri, n = "ab"[n % 2], n // 2
+    replicas, n = (1, 1, 2, 0)[n % 4], n // 4
+    memory, n = (100, 150)[n % 2], n // 2
+    minimum, n = min(replicas, (0, 1)[n % 2]), n // 2
+    server = (None, None, "big", "small")[n % 4]
+    try:
+        w.load(model(name, uri, replicas=replicas, memory=memory, min_replicas=minimum, server=server))
+    except RejectedRequest as error:
+        assert "deletion in progress" in str(error)
+
+
+def unload(w: World, n: int) -> None:
+    if MODELS[n % 3] in w.control.state.models:
+        w.unload(MODELS[n % 3])
+
+
+def agent_of(w: World, n: int) -> Agent:
+    return w.agents[REPLICAS[n % 3]]
+
+
+def work(w: World, n: int) -> None:
+    agent_of(w, n).work(n // 3)
+
+
+def fail_load(w: World, n: int) -> None:
+    agent_of(w, n).fail_next.add("load")
+
+
+def fail_unload(w: World, n: int) -> None:
+    agent_of(w, n).fail_next.add("unload")
+
+
+def work_and_deliver(w: World, n: int) -> None:
+    """One whole turn of every agent, so that histories get somewhere."""
+    for agent in w.agents.values():
+        agent.work(n)
+        w.deliver(agent)
+
+
+def envoy_turn(w: World, n: int) -> None:
+    for name in MODELS:
+        w.take(name)
+        w.ack(name)
+
+
+Action = Callable[[World, int], None]
+ACTIONS: dict[str, Action] = {
+    "load": load,
+    "load again": load,
+    "unload": unload,
+    "connect": lambda w, n: w.connect(agent_of(w, n)),
+    "reconnect": lambda w, n: w.connect(agent_of(w, n)),
+    "disconnect": lambda w, n: w.disconnect(agent_of(w, n)),
+    "crash": lambda w, n: w.crash(agent_of(w, n)),
+    "drain": lambda w, n: w.drain(agent_of(w, n)),
+    "work": work,
+    "deliver": lambda w, n: w.deliver(agent_of(w, n)),
+    "agents' turn": work_and_deliver,
+    "agents' next turn": work_and_deliver,
+    "fail a load": fail_load,
+    "fail an unload": fail_unload,
+    "take": lambda w, n: w.take(MODELS[n % 3]),
+    "ack": lambda w, n: w.ack(MODELS[n % 3]),
+    "nack": lambda w, n: w.nack(MODELS[n % 3]),
+    "Envoy's turn": envoy_turn,
+    "Envoy's next turn": envoy_turn,
+    "wait": lambda w, n: w.wait((1, 5, 40)[n % 3]),
+    "restart": lambda w, n: w.restart((0, 10)[n % 2]),
+}
+histories = st.lists(st.tuples(st.sampled_from(sorted(ACTIONS)), st.integers(0, 999)), max_size=60)
+
+
+def play(history: list[tuple[str, int]]) -> World:
+    w = world()
+    for key in REPLICAS:
+        w.connect(w.agents[key])
+    for name, number in history:
+        ACTIONS[name](w, number)
+        w.tick()
+    return w
+
+
+def check_at_rest(w: World) -> None:
+    state = w.control.state
+    wanted: dict[ReplicaKey, set[VersionKey]] = {key: set() for key in REPLICAS}
+    for name, known in state.models.items():
+        latest = known.latest
+        status = version_status(known, latest)
+        if known.deleted:
+            assert status.state is ModelState.TERMINATED
+            assert plan_of(w, name).routed is None
+            continue
+        for index in latest.indexes(LOADED):
+            wanted[ReplicaKey(latest.server or "", index)].add(VersionKey(name, latest.number))
+        if len(latest.indexes(LOADED)) < latest.needed_replicas:
+            assert place(need_of(latest), offers(state, latest)).failure, f"{name} would fit"
+            assert latest.placement_failure is not None
+        else:
+            expected = ModelState.AVAILABLE if latest.needed_replicas else ModelState.SCALED_DOWN
+            assert status.state is expected, (name, status)
+        if latest.indexes(LOADED):
+            assert plan_of(w, name).routed == latest.number
+            assert len(known.versions) == 1, f"old versions of {name} are left"
+        assert plan_of(w, name) == plan_routes(known, state.servers) == known.published
+    for key, agent in w.agents.items():
+        assert set(agent.held) - still_needed(w, key) == wanted[key], f"{key} holds {set(agent.held)}"
+        known_replica = state.replica(key)
+        assert known_replica is not None
+        assert known_replica.reserved == {}
+        assert known_replica.copies == set(agent.held)
+        assert known_replica.available_bytes == agent.free
+        for version_key, definition in agent.held.items():
+            version = state.version(version_key)
+            assert version is not None
+            assert definition.modelSpec == version.definition.modelSpec, f"{key} holds an old {version_key}"
+
+
+def still_needed(w: World, key: ReplicaKey) -> set[VersionKey]:
+    """Older versions that go on serving because the latest one has no place."""
+    needed = set()
+    for name, known in w.control.state.models.items():
+        for version in known.older():
+            if not known.deleted and version.server == key.server and key.replica in version.indexes(LOADED):
+                assert not known.latest.indexes(LOADED)
+                assert plan_of(w, name).routed == version.number
+                needed.add(VersionKey(name, version.number))
+    return needed
+
+
+def check_idempotent(w: World) -> None:
+    for known in list(w.control.state.models.values()):
+        for retry in (False, True):
+            assert reconcile(w.control.state, known, w.now, retry=retry) == [ModelChanged(known.name)]
+
+
+@settings(max_examples=250, deadline=None)
+@given(histories)
+def test_histories_end_well_and_never_break_a_route(history: list[tuple[str, int]]) -> None:
+    w = play(history)
+    w.calm_down()
+    check_at_rest(w)
+    check_idempotent(w)
