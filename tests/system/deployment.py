@@ -68,14 +68,14 @@ class Deployment:
         model: str,
         datatype: str,
         shape: list[int],
-        values: list[float],
+        values: Sequence[float],
         *inputs: str,
         options: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Ask a model through the public gRPC client, the same values for every input."""
         done = subprocess.run(
             [sys.executable, "-m", "tests.system.tritonclient_grpc", self.data_address, model, datatype,
-             json.dumps(shape), json.dumps(values), *inputs, *options],
+             json.dumps(shape), json.dumps(list(values)), *inputs, *options],
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
