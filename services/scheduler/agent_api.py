@@ -9,8 +9,8 @@ from mlops.agent import agent_pb2_grpc
 
 from services.scheduler import metrics
 from services.scheduler.addresses import parse_address, resolve
-from services.scheduler.control import Announced
 from services.scheduler.engine import Engine
+from services.scheduler.inventory import Announced
 from services.scheduler.state import SERVING, Address, Replica, ReplicaKey, VersionKey
 from shared import agent_metadata
 from shared.errors import InvalidInput, NotImplementedYet, RejectedRequest

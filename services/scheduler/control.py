@@ -14,8 +14,9 @@ from services.scheduler import definition
 from services.scheduler.definition import Change
 from services.scheduler.effects import BecameReady, Effect, ModelChanged, PublishRoutes, SaveModel, SaveServer
 from services.scheduler.effects import ServerChanged as ServerChangedEffect
-from services.scheduler.reconcile import reconcile, set_replica
-from services.scheduler.retries import after_failure
+from services.scheduler.inventory import Announced, forget_strays, take_inventory
+from services.scheduler.reconcile import has_left, reconcile, set_replica
+from services.scheduler.retries import MAX_DELAY, after_failure, after_success
 from services.scheduler.routing import NO_ROUTE
 from services.scheduler.state import (
     LOADED,
@@ -25,7 +26,6 @@ from services.scheduler.state import (
     Replica,
     ReplicaKey,
     ReplicaState,
-    Retry,
     Server,
     State,
     Version,
@@ -37,15 +37,6 @@ LOST_AGENT_GRACE: Final = 30.0
 """Seconds that a replica whose agent went away keeps its models: a restarted agent takes over what its server holds."""
 DELETED_TTL: Final = 86_400.0
 """Seconds that a deleted model can still be asked about."""
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """A version that an agent says it holds."""
-
-    key: VersionKey
-    definition: pb.Model
-
 
 @dataclass(slots=True)
 class Control:
@@ -77,7 +68,11 @@ class Control:
         self.ready = True
         effects: list[Effect] = []
         for model in list(self.state.models.values()):
+            # An Envoy that ran on may route to anything: until it has taken a first plan, nothing is unloaded.
+            model.acked = False
             effects += self._reconcile(model, now, retry=True)
+            if model.revision == 0:
+                effects.append(self._republish(model))
         return [*effects, BecameReady()]
 
     # -- desired state -------------------------------------------------------------------------------------------
@@ -90,19 +85,29 @@ class Control:
         if model is not None and model.deleted:
             if any(not version.is_inactive for version in model.versions.values()):
                 raise RejectedRequest(f"model {name} deletion in progress: load it again when it has gone")
-            model = None
+            model = self._revived(model)
         if model is None:
             number = definition.first_version_number(submitted)
-            revision = self.state.models[name].revision if name in self.state.models else 0
-            model = Model(name, {number: Version(number, submitted, now)}, revision=revision)
+            model = Model(name, {number: Version(number, submitted, now)})
+            before = self.state.models.get(name)
+            if before is not None:
+                # Envoy's answer to the deletion may still be on its way.
+                model.published, model.revision, model.acked = before.published, before.revision, before.acked
             self.state.models[name] = model
         else:
             self._update(model, submitted, now)
-        model.latest.retry = Retry()
+        model.latest.retry = after_success(model.latest)
         effects = self._reconcile(model, now, retry=True)
         if model.route_error:
             effects.append(self._republish(model))
         return [SaveModel(name), *effects]
+
+    def _revived(self, deleted: Model) -> Model | None:
+        """The model to go on with; None to start afresh. What could not be unloaded keeps its version number."""
+        if all(has_left(version) for version in deleted.versions.values()):
+            return None
+        deleted.deleted_at = None
+        return deleted
 
     def _update(self, model: Model, submitted: pb.Model, now: float) -> None:
         change = definition.compare(model.latest.definition, submitted)
@@ -144,46 +149,12 @@ class Control:
         if before is not None:
             replica.copies, replica.draining = before.copies, False
         server.replicas[key.replica] = replica
-        touched = self._take_inventory(key, replica, held, now)
+        touched = take_inventory(self.state, key, replica, held, now)
         self.awaited.discard(key)
         effects: list[Effect] = [SaveServer(key.server), ServerChangedEffect(key.server)]
         for name in sorted(touched):
             effects += [SaveModel(name), *self._reconcile(self.state.models[name], now)]
         return [*effects, *self._maybe_ready(now), *self._retry_unplaced(now)]
-
-    def _take_inventory(self, key: ReplicaKey, replica: Replica, held: list[Announced], now: float) -> set[str]:
-        """Believe the agent: what it lists is loaded, what it does not list is not. Returns the models touched."""
-        touched = {version.model for version in replica.copies}
-        announced = {entry.key for entry in held}
-        for entry in held:
-            touched.add(entry.key.model)
-            version = self._known_version(entry, key, now)
-            status = version.replicas.get(key.replica)
-            if status is None or status.state not in SERVING:
-                set_replica(self.state, entry.key, version, key.replica, ReplicaState.LOADED, now)
-        for missing in replica.copies - announced:
-            lost = self.state.version(missing)
-            if lost is None:
-                replica.copies.discard(missing)
-                continue
-            was = lost.replicas[key.replica].state
-            wanted = was in LOADING | SERVING
-            new = ReplicaState.LOAD_REQUESTED if wanted else ReplicaState.UNLOADED
-            set_replica(self.state, missing, lost, key.replica, new, now)
-        return touched
-
-    def _known_version(self, entry: Announced, where: ReplicaKey, now: float) -> Version:
-        """The version that an agent holds; one nobody asked for is adopted if its model is unknown, else retired."""
-        model = self.state.models.get(entry.key.model)
-        if model is None:
-            model = Model(entry.key.model)
-            self.state.models[entry.key.model] = model
-        version = model.versions.get(entry.key.version)
-        if version is None or (version.server not in (None, where.server) and not version.is_inactive):
-            version = Version(entry.key.version, entry.definition, now)
-            model.versions[entry.key.version] = version
-        version.server = where.server
-        return version
 
     def agent_gone(self, key: ReplicaKey, session: int, now: float) -> list[Effect]:
         """An agent's subscription ended. What its server holds stays routed while the agent may come back."""
@@ -205,7 +176,8 @@ class Control:
             version = self.state.version(version_key)
             if version is not None:
                 version.replicas.pop(key.replica, None)
-        for name in sorted({version_key.model for version_key in replica.copies}):
+        astray = forget_strays(self.state, key)
+        for name in sorted({version_key.model for version_key in replica.copies} | astray):
             if name in self.state.models:
                 effects += self._reconcile(self.state.models[name], now, retry=True)
         return effects
@@ -219,8 +191,12 @@ class Control:
         effects: list[Effect] = [ServerChangedEffect(key.server)]
         for version_key in sorted(replica.copies):
             version = self.state.version(version_key)
-            if version is not None and version.replicas[key.replica].state in LOADED | LOADING:
-                set_replica(self.state, version_key, version, key.replica, ReplicaState.DRAINING, now)
+            status = version.replicas.get(key.replica) if version is not None else None
+            if version is not None and status is not None and status.state in LOADED | LOADING:
+                # What is still loading answers nobody yet: it need not wait until another copy does.
+                leaving = status.state in LOADING
+                new = ReplicaState.UNLOAD_ENVOY_REQUESTED if leaving else ReplicaState.DRAINING
+                set_replica(self.state, version_key, version, key.replica, new, now, "its replica drains")
                 effects += self._reconcile(self.state.models[version_key.model], now, retry=True)
         return effects
 
@@ -233,9 +209,10 @@ class Control:
         version = self._copy(where, key, free)
         if version.runtime_info is None and info is not None:
             version.runtime_info = info
-        if version.replicas[where.replica].state in LOADING:
+        state = version.replicas[where.replica].state
+        if state in LOADING or state is ReplicaState.LOAD_FAILED:
             set_replica(self.state, key, version, where.replica, ReplicaState.LOADED, now)
-            version.retry = Retry()
+            version.retry = after_success(version)
         return self._after_result(where, key, now)
 
     def load_failed(self, where: ReplicaKey, key: VersionKey, free: int, reason: str, now: float) -> list[Effect]:
@@ -248,6 +225,9 @@ class Control:
 
     def unloaded(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
         """An agent finished unloading. Raises StateConflict for a copy nobody asked for."""
+        if self._stray(where, key, free):
+            del self.state.models[key.model].strays[where, key.version]
+            return self._after_result(where, key, now)
         version = self._copy(where, key, free)
         reason = version.replicas[where.replica].reason
         set_replica(self.state, key, version, where.replica, ReplicaState.UNLOADED, now, reason)
@@ -255,10 +235,22 @@ class Control:
 
     def unload_failed(self, where: ReplicaKey, key: VersionKey, free: int, reason: str, now: float) -> list[Effect]:
         """An agent could not unload; it is tried again later. Raises StateConflict for a copy nobody asked for."""
+        if self._stray(where, key, free):
+            self.state.models[key.model].strays[where, key.version] = False
+            self._wake(now + MAX_DELAY, key.model)
+            return [ServerChangedEffect(where.server)]
         version = self._copy(where, key, free)
         set_replica(self.state, key, version, where.replica, ReplicaState.UNLOAD_FAILED, now, reason)
         self._schedule_retry(key, version, now)
         return self._after_result(where, key, now)
+
+    def _stray(self, where: ReplicaKey, key: VersionKey, free: int) -> bool:
+        """Whether the copy is of a version that lives on another server."""
+        model, replica = self.state.models.get(key.model), self.state.replica(where)
+        if model is None or replica is None or (where, key.version) not in model.strays:
+            return False
+        replica.available_bytes = free
+        return True
 
     def _copy(self, where: ReplicaKey, key: VersionKey, free: int) -> Version:
         replica, version = self.state.replica(where), self.state.version(key)
@@ -294,6 +286,10 @@ class Control:
         if model is None or model.revision != revision:
             return []
         model.route_error = error
+        if model.deleted:
+            # What Envoy refused must not keep the rest of the model from going: leave it out.
+            model.published = NO_ROUTE
+            return [self._republish(model)]
         return self._reconcile(model, now)
 
     def _republish(self, model: Model) -> Effect:

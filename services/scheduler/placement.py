@@ -22,7 +22,8 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaOffer:
-    """What one server replica can give. `holds`: the version is loading or loaded there already."""
+    """What one server replica can give. `holds`: the version is loading or loaded there; `leaving`: it is on its way
+    out there, and would be unloaded after it was loaded again."""
 
     index: int
     free: int
@@ -30,6 +31,7 @@ class ReplicaOffer:
     failed: bool = False
     connected: bool = True
     draining: bool = False
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,10 @@ def _is_not_draining(_: Need, __: ServerOffer, replica: ReplicaOffer) -> str:
     return "is draining" if replica.draining else ""
 
 
+def _has_let_go(_: Need, __: ServerOffer, replica: ReplicaOffer) -> str:
+    return "is still unloading it" if replica.leaving else ""
+
+
 def _explains(need: Need, server: ServerOffer, _: ReplicaOffer) -> str:
     lacks = need.explainer and EXPLAINER_CAPABILITY not in server.capabilities
     return f"explainers need capability {EXPLAINER_CAPABILITY}" if lacks else ""
@@ -113,7 +119,7 @@ def _has_memory(need: Need, _: ServerOffer, replica: ReplicaOffer) -> str:
 
 
 SERVER_FILTERS: Sequence[ServerFilter] = (_may_use, _is_capable, _not_being_removed, _has_replicas)
-REPLICA_FILTERS: Sequence[ReplicaFilter] = (_is_connected, _is_not_draining, _explains, _has_memory)
+REPLICA_FILTERS: Sequence[ReplicaFilter] = (_is_connected, _is_not_draining, _has_let_go, _explains, _has_memory)
 
 
 def _replica_order(replica: ReplicaOffer) -> tuple[bool, bool, int, int]:

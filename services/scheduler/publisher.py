@@ -81,8 +81,8 @@ class Publisher:
         for model, pending in batch.items():
             ROUTE_UPDATE_SECONDS.observe(time.monotonic() - pending.since)
             error = "; ".join(refusals[key] for key in made[model] if key in refusals)
-            if not error:
-                self._owned[model] = frozenset(key for key, entry in made[model].items() if entry is not None)
+            # Also after a refusal: what was taken of a refused plan is withdrawn when it is not needed any more.
+            self._owned[model] = frozenset(key for key in made[model] if self._server.get(key) is not None)
             self._report(Outcome(model, pending.revision, error))
 
     def _resources(self, model: str, plan: RoutePlan) -> dict[ResourceKey, Versioned | None]:

@@ -27,6 +27,8 @@ from services.scheduler.state import (
 )
 
 _PLACED = LOADING | LOADED
+_AVAILABLE = frozenset({ReplicaState.AVAILABLE})
+_DRAINING = frozenset({ReplicaState.DRAINING})
 
 
 def reconcile(state: State, model: Model, now: float, *, retry: bool = False) -> list[Effect]:
@@ -35,9 +37,10 @@ def reconcile(state: State, model: Model, now: float, *, retry: bool = False) ->
     if not model.deleted:
         effects += _place_latest(state, model, now, retry=retry)
     for version in list(model.versions.values()):
-        _retire(state, model, version, now)
         _mark_available(state, model, version, now)
+        _retire(state, model, version, now)
         effects += _instruct(state, model, version, now)
+    effects += _clear_strays(state, model)
     effects += _forget_old_versions(model)
     effects += _publish(state, model)
     effects.append(ModelChanged(model.name))
@@ -83,6 +86,7 @@ def _replica_offer(index: int, replica: Replica, status: ReplicaStatus | None) -
         free=replica.free_bytes,
         holds=status is not None and status.state in _PLACED,
         failed=status is not None and status.state is ReplicaState.LOAD_FAILED,
+        leaving=status is not None and status.state in LEAVING,
         connected=replica.connected,
         draining=replica.draining,
     )
@@ -92,45 +96,72 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
     version = model.latest
     key = VersionKey(model.name, version.number)
     placed = version.indexes(_PLACED)
-    if len(placed) == version.needed_replicas:
+    if len(placed) >= version.needed_replicas:
         version.placement_failure = None
         state.unplaced.discard(model.name)
+        _shrink(state, key, version, placed, now)
         return []
     waits = version.retry.due is not None and now < version.retry.due
-    if not retry and (waits or (version.placement_failure and len(placed) < version.needed_replicas)):
+    if not retry and (waits or version.placement_failure):
         return []
     placement = _decide(state, version)
-    if placement.failure:
-        if version.placement_failure is None or version.placement_failure.reason != placement.failure:
-            version.placement_failure = ReplicaStatus(ReplicaState.LOAD_FAILED, now, placement.failure)
-        state.unplaced.add(model.name)
-    else:
-        version.placement_failure = None
-        state.unplaced.discard(model.name)
+    _note_failure(state, model, placement.failure, now)
     if placement.server is None:
         return []
+    effects: list[Effect] = []
     if version.server != placement.server:
-        if not version.is_inactive:
+        if not has_left(version):
             return _move(state, model, now)
-        version.server = placement.server
-        version.replicas = {}
+        version.server, version.replicas = placement.server, {}
+        effects.append(SaveModel(model.name))
     for index in placement.replicas:
         if index not in placed:
             set_replica(state, key, version, index, ReplicaState.LOAD_REQUESTED, now)
-    if len(placed) > version.needed_replicas:
-        for index in set(placed) - set(placement.replicas):
-            set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, "fewer replicas wanted")
-    return [SaveModel(model.name)]
+    _give_up_failed(state, key, version, now, keep=placement.replicas)
+    return effects
+
+
+def _give_up_failed(
+    state: State, key: VersionKey, version: Version, now: float, *, keep: tuple[int, ...] = ()
+) -> None:
+    """A failed copy that another one takes the place of no longer counts."""
+    for index, status in list(version.replicas.items()):
+        if status.state is ReplicaState.LOAD_FAILED and index not in keep:
+            set_replica(state, key, version, index, ReplicaState.UNLOADED, now, status.reason)
+
+
+def _shrink(state: State, key: VersionKey, version: Version, placed: list[int], now: float) -> None:
+    """Keep as many copies as are wanted: loaded ones before loading ones, then where most memory is free."""
+
+    def order(index: int) -> tuple[bool, int, int]:
+        replica = state.replica(ReplicaKey(version.server or "", index))
+        return version.replicas[index].state in LOADING, -(replica.free_bytes if replica else 0), index
+
+    for index in sorted(placed, key=order)[version.needed_replicas :]:
+        set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, "fewer replicas wanted")
+
+
+def _note_failure(state: State, model: Model, failure: str, now: float) -> None:
+    """Remember why a place is missing, with the time at which that became so."""
+    known = model.latest.placement_failure
+    if not failure:
+        model.latest.placement_failure = None
+        state.unplaced.discard(model.name)
+        return
+    state.unplaced.add(model.name)
+    if known is None or known.reason != failure:
+        model.latest.placement_failure = ReplicaStatus(ReplicaState.LOAD_FAILED, now, failure)
 
 
 def _decide(state: State, version: Version) -> Placement:
-    """A version with settled copies stays on its server; only one whose copies all drain may move."""
+    """A version with copies leaves its server only for one that takes them all; else it gets what its own has."""
     need, all_offers = need_of(version), offers(state, version)
-    if version.indexes(_PLACED):
+    placement = place(need, all_offers)
+    if placement.failure and version.indexes(_PLACED):
         mine = [offer for offer in all_offers if offer.name == version.server]
-        partial = replace(need, min_replicas=max(1, need.min_replicas))
-        return place(partial, mine)
-    return place(need, all_offers)
+        partial = place(replace(need, min_replicas=max(1, need.min_replicas)), mine)
+        return replace(partial, failure=placement.failure)
+    return placement
 
 
 def _move(state: State, model: Model, now: float) -> list[Effect]:
@@ -149,13 +180,21 @@ def _retire(state: State, model: Model, version: Version, now: float) -> None:
         for index, status in list(version.replicas.items()):
             if status.state in SERVING | LOADING:
                 set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, reason)
-            elif status.state is ReplicaState.LOAD_FAILED:
-                set_replica(state, key, version, index, ReplicaState.UNLOADED, now, status.reason)
-    if not (model.acked and plan_routes(model, state.servers) == model.published):
+        _give_up_failed(state, key, version, now)
+    elif version is model.latest and len(version.indexes(_AVAILABLE)) >= version.needed_replicas:
+        for index in version.indexes(_DRAINING):
+            set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, "its replica drains")
+        _give_up_failed(state, key, version, now)
+    if not _is_settled(state, model):
         return  # some Envoy may still send requests there
     for index, status in list(version.replicas.items()):
         if status.state is ReplicaState.UNLOAD_ENVOY_REQUESTED and not model.published.routes_to(version.number, index):
             set_replica(state, key, version, index, ReplicaState.UNLOAD_REQUESTED, now, status.reason)
+
+
+def _is_settled(state: State, model: Model) -> bool:
+    """Whether every Envoy routes the model as its copies are now."""
+    return model.acked and plan_routes(model, state.servers) == model.published
 
 
 def _is_superseded(model: Model, version: Version) -> bool:
@@ -203,14 +242,26 @@ def _instruct(state: State, model: Model, version: Version, now: float) -> list[
     return effects
 
 
+def _clear_strays(state: State, model: Model) -> list[Effect]:
+    """Unload copies that came back after their version had found another server."""
+    effects: list[Effect] = []
+    for (where, number), told in model.strays.items():
+        replica = state.replica(where)
+        if not told and replica is not None and replica.connected and _is_settled(state, model):
+            model.strays[where, number] = True
+            effects.append(SendUnload(where, VersionKey(model.name, number)))
+    return effects
+
+
 def _forget_old_versions(model: Model) -> list[Effect]:
-    finished = [version for version in model.older() if _has_left(version)]
+    astray = {number for _, number in model.strays}
+    finished = [version for version in model.older() if has_left(version) and version.number not in astray]
     for version in finished:
         del model.versions[version.number]
     return [SaveModel(model.name)] if finished else []
 
 
-def _has_left(version: Version) -> bool:
+def has_left(version: Version) -> bool:
     """Nothing is left of it on any server; a failed unload is kept, so that it can be seen and tried again."""
     return version.is_inactive and not version.indexes(frozenset({ReplicaState.UNLOAD_FAILED}))
 

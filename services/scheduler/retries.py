@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Final
 
-from services.scheduler.state import Retry
+from services.scheduler.state import ReplicaState, Retry, Version
 from shared.backoff import exponential
 
 FIRST_DELAY: Final = 2.0
@@ -16,3 +16,9 @@ def after_failure(retry: Retry, now: float) -> Retry:
     """The retry record after one more failure at `now` (seconds since the epoch)."""
     delay = _DELAYS[min(retry.attempts, len(_DELAYS) - 1)]
     return Retry(attempts=retry.attempts + 1, due=now + delay)
+
+
+def after_success(version: Version) -> Retry:
+    """The record after a load or a new request: the count starts over, a failed unload keeps its turn."""
+    failed_unloads = version.indexes(frozenset({ReplicaState.UNLOAD_FAILED}))
+    return Retry(due=version.retry.due) if failed_unloads else Retry()

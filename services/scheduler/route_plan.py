@@ -12,7 +12,7 @@ def plan_routes(model: Model, servers: dict[str, Server]) -> RoutePlan:
     """
     routed = _routed_version(model)
     upstreams = tuple(
-        upstream for version in model.versions.values() if (upstream := _upstream(version, servers)) is not None
+        upstream for version in model.versions.values() if (upstream := _upstream(model, version, servers)) is not None
     )
     if routed is not None and all(upstream.version != routed for upstream in upstreams):
         routed = None
@@ -32,13 +32,18 @@ def _routed_version(model: Model) -> int | None:
 
 
 def _all_loaded(version: Version) -> bool:
-    """Whether every copy that was given a place is loaded; a partial placement counts as complete."""
+    """Whether all wanted copies are loaded, or every one that was given a place if there was none for the rest."""
+    if len(version.indexes(SERVING)) >= version.needed_replicas:
+        return True
     present = [status.state for status in version.replicas.values() if status.state not in LEAVING]
     return all(state in SERVING or state is ReplicaState.UNLOADED for state in present)
 
 
-def _upstream(version: Version, servers: dict[str, Server]) -> Upstream | None:
+def _upstream(model: Model, version: Version, servers: dict[str, Server]) -> Upstream | None:
     """Copies on their way out stay reachable until they are gone: requests in flight may still be on their way."""
+    known = any(upstream.version == version.number for upstream in model.published.upstreams)
+    if not known and not version.indexes(SERVING):
+        return None
     server = servers.get(version.server or "")
     if server is None:
         return None

@@ -123,6 +123,8 @@ class Model:
     """Every Envoy has taken the published plan."""
     route_error: str = ""
     """Why an Envoy refused the published plan; it then goes on with the one before."""
+    strays: dict[tuple[ReplicaKey, int], bool] = field(default_factory=dict)
+    """Copies, by place and version number, of versions that live on another server; true once told to unload."""
 
     @property
     def latest(self) -> Version:

@@ -41,27 +41,34 @@ class XdsStream:
 
     def receive(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
         """Take one request: a subscription, an acknowledgement, a refusal, or several of these at once."""
-        if request.type_url not in self._opened:
+        opening = request.type_url not in self._opened
+        if opening:
             self._open(request)
         self._answered(request)
-        for name in request.resource_names_subscribe:
-            if name == _WILDCARD:
-                self._wildcards.add(request.type_url)
-                continue
-            self._subscribed.add(ResourceKey(request.type_url, name))
-            self._dirty.setdefault(request.type_url, set()).add(name)
         for name in request.resource_names_unsubscribe:
             key = ResourceKey(request.type_url, name)
             self._subscribed.discard(key)
             self.held.pop(key, None)
+        for name in request.resource_names_subscribe:
+            if name == _WILDCARD:
+                self._open_wildcard(request)
+                continue
+            key = ResourceKey(request.type_url, name)
+            self._subscribed.add(key)
+            if not opening:
+                self.held.pop(key, None)  # who subscribes anew wants the resource, whatever it had before
+            self._dirty.setdefault(request.type_url, set()).add(name)
 
     def _open(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
         type_url = request.type_url
         self._opened.add(type_url)
         for name, version in request.initial_resource_versions.items():
             self.held[ResourceKey(type_url, name)] = version
-        if type_url not in _WILDCARD_TYPES or request.resource_names_subscribe:
-            return
+        if type_url in _WILDCARD_TYPES and not request.resource_names_subscribe:
+            self._open_wildcard(request)
+
+    def _open_wildcard(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
+        type_url = request.type_url
         self._wildcards.add(type_url)
         self._greet.add(type_url)
         self._dirty[type_url] = set(self.cache.names(type_url)) | set(request.initial_resource_versions)
@@ -73,11 +80,19 @@ class XdsStream:
         if not request.HasField("error_detail"):
             for name, version in sent.versions.items():
                 self._hold(ResourceKey(sent.type_url, name), version)
+            self._send_what_changed_back(sent)
         elif len(sent.versions) > 1:
             self._alone += [ResourceKey(sent.type_url, name) for name in sent.versions]
         else:
             for name, version in sent.versions.items():
                 self.refused[ResourceKey(sent.type_url, name)] = (version, request.error_detail.message)
+
+    def _send_what_changed_back(self, sent: _Sent) -> None:
+        """A resource that became again what it was, while its change was on the way, is due once more."""
+        in_flight = [other.versions for other in self._in_flight.values() if other.type_url == sent.type_url]
+        for name in sent.versions:
+            if not any(name in versions for versions in in_flight):
+                self.touch(ResourceKey(sent.type_url, name))
 
     def _hold(self, key: ResourceKey, version: str | None) -> None:
         self.refused.pop(key, None)
@@ -87,7 +102,8 @@ class XdsStream:
             self.held[key] = version
 
     def touch(self, key: ResourceKey) -> None:
-        """A resource changed in the cache."""
+        """A resource changed in the cache, or is to be tried once more."""
+        self.refused.pop(key, None)
         if key.type_url in self._wildcards or key in self._subscribed:
             self._dirty.setdefault(key.type_url, set()).add(key.name)
 

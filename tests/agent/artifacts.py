@@ -62,7 +62,9 @@ def triton_double(folder: Path) -> Path:
     return folder
 
 
-def definition(name: str, uri: str, *requirements: str, version: int = 1, memory_bytes: int = 1000) -> agent_pb2.ModelVersion:
+def definition(
+    name: str, uri: str, *requirements: str, version: int = 1, memory_bytes: int = 1000
+) -> agent_pb2.ModelVersion:
     spec = scheduler_pb2.ModelSpec(uri=uri, requirements=requirements, memoryBytes=memory_bytes)
     model = scheduler_pb2.Model(meta=scheduler_pb2.MetaData(name=name), modelSpec=spec)
     return agent_pb2.ModelVersion(model=model, version=version)

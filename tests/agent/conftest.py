@@ -37,7 +37,9 @@ def free_ports(count: int) -> list[int]:
 def _virtualenv(variable: str, name: str) -> Path:
     folder = Path(os.environ.get(variable, REPOSITORY / ".seldon" / "venvs" / name))
     if not (folder / "bin" / "python").exists():
-        pytest.fail(f"{name} is not installed in {folder}: run `make setup`, or set {variable} to its virtual environment")
+        pytest.fail(
+            f"{name} is not installed in {folder}: run `make setup`, or set {variable} to its virtual environment"
+        )
     return folder
 
 
@@ -74,7 +76,12 @@ class Server:
         log = self.agent_folder / f"{self.kind}.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, env=self.environment, stdout=output, stderr=output, cwd=self.agent_folder, start_new_session=True
+                self.command,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                cwd=self.agent_folder,
+                start_new_session=True,
             )
         wait_http(f"{self.url}/v2/health/live", self.process, log)
 
@@ -170,6 +177,12 @@ class SchedulerPeer(agent_pb2_grpc.AgentServiceServicer):
         await self.events.put(request)
         return agent_pb2.ModelEventResponse()
 
+    async def ModelScalingTrigger(self, request_iterator: Any, context: Any) -> agent_pb2.ModelScalingTriggerResponse:
+        return agent_pb2.ModelScalingTriggerResponse()
+
+    async def AgentDrain(self, request: Any, context: Any) -> agent_pb2.AgentDrainResponse:
+        return agent_pb2.AgentDrainResponse(success=True)
+
     async def start(self) -> None:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         agent_pb2_grpc.add_AgentServiceServicer_to_server(self, self._server)
@@ -224,7 +237,13 @@ class AgentProcess:
 
     async def start(self) -> tuple[agent_pb2.AgentSubscribeRequest, dict[str, str]]:
         """Start it and wait until it has registered; gives its registration and metadata."""
-        names = ("reverse-proxy-http-port", "reverse-proxy-grpc-port", "debug-grpc-port", "metrics-port", "readiness-port")
+        names = (
+            "reverse-proxy-http-port",
+            "reverse-proxy-grpc-port",
+            "debug-grpc-port",
+            "metrics-port",
+            "readiness-port",
+        )
         settings = {
             "agent-host": "127.0.0.1",
             "agent-folder": str(self.server.agent_folder),

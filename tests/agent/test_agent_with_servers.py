@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,18 @@ def server(request: pytest.FixtureRequest) -> Server:
     return made
 
 
-def model_for(server: Server, folder: Path, name: str, version: int = 1, memory_bytes: int = 1000) -> agent_pb2.ModelVersion:
+def model_for(
+    server: Server, folder: Path, name: str, version: int = 1, memory_bytes: int = 1000
+) -> agent_pb2.ModelVersion:
     target = folder / f"{name}-{version}"
     if server.kind == "triton":
         return definition(name, str(triton_double(target)), "triton", version=version, memory_bytes=memory_bytes)
     return definition(name, str(mlserver_double(target)), "python", version=version, memory_bytes=memory_bytes)
+
+
+def edit_sources(folder: Path, edit: Callable[[str], str]) -> None:
+    for file in folder.rglob("*.py"):
+        file.write_text(edit(file.read_text()))
 
 
 def body() -> dict[str, Any]:
@@ -47,9 +56,9 @@ def grpc_request(name: str) -> v2_dataplane_pb2.ModelInferRequest:
 
 async def infer(url: str, name: str, **headers: str) -> tuple[int, Any, Any]:
     named = {key.replace("_", "-"): value for key, value in headers.items()}
-    async with aiohttp.ClientSession() as client:
-        async with client.post(f"{url}/v2/models/{name}/infer", json=body(), headers=named) as answer:
-            return answer.status, await answer.json(content_type=None), answer.headers
+    path = f"{url}/v2/models/{name}/infer"
+    async with aiohttp.ClientSession() as client, client.post(path, json=body(), headers=named) as answer:
+        return answer.status, await answer.json(content_type=None), answer.headers
 
 
 async def loaded(scheduler: SchedulerPeer, model: agent_pb2.ModelVersion) -> agent_pb2.ModelEventMessage:
@@ -122,8 +131,7 @@ async def test_failures_name_their_cause(
     big = model_for(server, tmp_path, "big", memory_bytes=6000)
     assert "needs 6000 bytes and the replica has 5000 of 5000 bytes free" in await failure(big)
     broken = model_for(server, tmp_path, "broken")
-    for file in Path(broken.model.modelSpec.uri).rglob("*.py"):
-        file.write_text(file.read_text() + "\nraise ValueError('broken on purpose')\n")
+    edit_sources(Path(broken.model.modelSpec.uri), lambda source: f"{source}\nraise ValueError('broken on purpose')\n")
     assert "broken on purpose" in await failure(broken)
     assert not any((server.agent_folder / "models").iterdir())
 
@@ -165,8 +173,10 @@ async def test_rest_through_the_agent(
         async with client.post(f"{agent.url}/v2/repository/models/double_1/unload") as answered_get:
             assert answered_get.status == 404
         wrong = {"seldon-model": "double"}
-        async with client.post(f"{agent.url}/v2/models/x/infer", data=b"{", headers=wrong) as answered_get:
-            assert answered_get.status in (400, 422)
+        async with client.post(f"{agent.url}/v2/models/x/infer", json={}, headers=wrong) as answered_get:
+            passed_on = await answered_get.json()
+        async with client.post(f"{server.url}/v2/models/double_2/infer", json={}) as answered_get:
+            assert passed_on == await answered_get.json()
 
 
 async def test_an_answer_in_events_streams_through(
@@ -176,7 +186,10 @@ async def test_an_answer_in_events_streams_through(
     await agent.start()
     await loaded(scheduler, model_for(mlserver, tmp_path, "double"))
     url = f"{agent.url}/v2/models/x/infer_stream"
-    async with aiohttp.ClientSession() as client, client.post(url, json=body(), headers={"seldon-model": "double"}) as answer:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(url, json=body(), headers={"seldon-model": "double"}) as answer,
+    ):
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = [line async for line in answer.content if line.startswith(b"data:")]
     assert [json.loads(line[5:])["outputs"][0]["data"] for line in lines] == [[2, 4, 6]] * 3
@@ -317,3 +330,64 @@ async def test_the_agent_comes_back_to_a_scheduler_that_was_away(
     assert (await scheduler.event()).event == Event.UNLOADED
     await scheduler.unload(model)
     assert (await scheduler.event()).event == Event.UNLOADED
+
+
+def hold_at_start(folder: Path) -> tuple[Path, Path]:
+    """Make a model's start wait; gives the file that tells of the waiting and the one that ends it."""
+    started, gate = folder / "started", folder / "gate"
+    wait = f"open({str(started)!r}, 'w').close()\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.02)\n"
+    edit_sources(folder, lambda source: f"import os\nimport time\n{source}\n{wait}")
+    return started, gate
+
+
+def wait_for_file(file: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file} did not appear"
+        time.sleep(0.02)
+
+
+async def test_a_load_under_way_is_joined_and_an_unload_comes_after_it(
+    server: Server, scheduler: SchedulerPeer, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    await make_agent(server).start()
+    model = model_for(server, tmp_path, "slow")
+    started, gate = hold_at_start(Path(model.model.modelSpec.uri))
+    await scheduler.load(model)
+    await asyncio.to_thread(wait_for_file, started)
+    await scheduler.load(model)
+    await scheduler.unload(model)
+    gate.touch()
+    assert [(await scheduler.event()).event for _ in range(2)] == [Event.LOADED, Event.UNLOADED]
+    await loaded(scheduler, model_for(server, tmp_path, "other"))
+
+
+async def test_an_agent_killed_in_the_middle_of_a_load_leaves_nothing(
+    server: Server, scheduler: SchedulerPeer, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = make_agent(server)
+    await agent.start()
+    model = model_for(server, tmp_path, "slow")
+    started, gate = hold_at_start(Path(model.model.modelSpec.uri))
+    await scheduler.load(model)
+    await asyncio.to_thread(wait_for_file, started)
+    await agent.end(signal.SIGKILL)
+    gate.touch()
+    registration, _ = await agent.start()
+    assert not registration.loadedModels
+    assert registration.availableMemoryBytes == 1_000_000
+    assert not (server.agent_folder / "models" / "slow_1").exists()
+    await loaded(scheduler, model)
+
+
+async def test_a_new_definition_under_the_same_version_replaces_the_old_one(
+    server: Server, scheduler: SchedulerPeer, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = make_agent(server)
+    await agent.start()
+    await loaded(scheduler, model_for(server, tmp_path / "a", "double"))
+    triple = model_for(server, tmp_path / "b", "double")
+    edit_sources(Path(triple.model.modelSpec.uri), lambda source: source.replace("2 * x", "3 * x"))
+    await loaded(scheduler, triple)
+    _, answer, _ = await infer(agent.url, "any", seldon_model="double")
+    assert answer["outputs"][0]["data"] == [3, 6, 9]

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import grpc.aio
 import httpx
@@ -18,6 +19,7 @@ from tests.bench.table import Row
 from tests.peers.agent import AgentPeer
 from tests.peers.mesh import Mesh, echo_server
 
+Scheduler: TypeAlias = "scheduler_pb2_grpc.SchedulerAsyncStub"
 SIZES = (10, 100, 1000)
 _CHANGES = 25
 _LOADS_AT_ONCE = 50
@@ -52,7 +54,7 @@ async def measure(progress: Progress) -> list[Scale]:
 
 
 @contextlib.asynccontextmanager
-async def _mesh() -> AsyncIterator[tuple[Mesh, scheduler_pb2_grpc.SchedulerStub]]:
+async def _mesh() -> AsyncIterator[tuple[Mesh, Scheduler]]:
     async with contextlib.AsyncExitStack() as stack:
         mesh = await stack.enter_async_context(Mesh.start())
         port = await stack.enter_async_context(echo_server())
@@ -73,7 +75,7 @@ def _request(name: str, uri: str) -> pb.LoadModelRequest:
     )
 
 
-async def _load(scheduler: scheduler_pb2_grpc.SchedulerStub, names: list[str]) -> None:
+async def _load(scheduler: Scheduler, names: list[str]) -> None:
     limit = asyncio.Semaphore(_LOADS_AT_ONCE)
 
     async def load(name: str) -> None:
@@ -91,9 +93,7 @@ async def _all_answer(mesh: Mesh, numbers: range) -> None:
                 pass
 
 
-async def _changes(
-    mesh: Mesh, scheduler: scheduler_pb2_grpc.SchedulerStub, size: int, elapsed: float
-) -> Scale:
+async def _changes(mesh: Mesh, scheduler: Scheduler, size: int, elapsed: float) -> Scale:
     """Change one model again and again, each time until its new version has the traffic."""
     durations = []
     before = await _metrics(mesh)

@@ -54,7 +54,9 @@ class Mesh:
     async def start(cls) -> AsyncIterator["Mesh"]:
         """Both run and are ready inside the context; both are gone after it."""
         with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
-            mesh = cls(Path(folder), *(free_port() for _ in range(7)))
+            mesh = cls(
+                Path(folder), free_port(), free_port(), free_port(), free_port(), free_port(), free_port(), free_port()
+            )
             try:
                 await mesh.start_scheduler()
                 await mesh.start_envoy()

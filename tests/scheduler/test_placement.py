@@ -1,5 +1,7 @@
 """Placement against a brute-force reading of its rules, over many small worlds."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +154,7 @@ def test_preferred_replicas_are_taken_first(need: Need, offers: tuple[ServerOffe
     left_out = [replica for replica in candidates if replica.index not in placement.replicas]
     assert all(is_preferred(one, other) for one in chosen for other in left_out)
     order = [next(replica for replica in chosen if replica.index == index) for index in placement.replicas]
-    assert all(is_preferred(one, other) for one, other in zip(order, order[1:], strict=False))
+    assert all(is_preferred(one, other) for one, other in pairwise(order))
 
 
 @MANY

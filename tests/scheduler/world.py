@@ -4,16 +4,19 @@
 what Envoy may still use, more memory promised than a server replica has.
 """
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.control import Announced, Control
+from services.scheduler.control import Control
 from services.scheduler.effects import BecameReady, Effect, PublishRoutes, SendLoad, SendUnload
+from services.scheduler.inventory import Announced
 from services.scheduler.routing import NO_ROUTE, RoutePlan
 from services.scheduler.state import Model, Replica, ReplicaKey, Server, State, Version, VersionKey
+from shared.errors import StateConflict
 from tests.scheduler.builders import replica
 
 GRACE_STEPS = 1.0
@@ -56,7 +59,7 @@ class Agent:
         key = self.inbox[choice % len(self.inbox)].key
         operation = next(operation for operation in self.inbox if operation.key == key)
         self.inbox.remove(operation)
-        if operation.kind in self.fail_next:
+        if operation.kind in self.fail_next and (operation.kind == "unload") == (key in self.held):
             self.fail_next.discard(operation.kind)
             event = "load_failed" if operation.kind == "load" else "unload_failed"
         elif operation.kind == "unload":
@@ -178,14 +181,16 @@ class World:
         if not agent.outbox:
             return
         event, key, free = agent.outbox.pop(0)
-        if event == "loaded":
-            self.effects(self.control.loaded(agent.key, key, free, None, self.now))
-        elif event == "load_failed":
-            self.effects(self.control.load_failed(agent.key, key, free, "out of luck", self.now))
-        elif event == "unloaded":
-            self.effects(self.control.unloaded(agent.key, key, free, self.now))
-        else:
-            self.effects(self.control.unload_failed(agent.key, key, free, "out of luck", self.now))
+        # A result for a copy that has been given up meanwhile is refused; agents go on all the same.
+        with contextlib.suppress(StateConflict):
+            if event == "loaded":
+                self.effects(self.control.loaded(agent.key, key, free, None, self.now))
+            elif event == "load_failed":
+                self.effects(self.control.load_failed(agent.key, key, free, "out of luck", self.now))
+            elif event == "unloaded":
+                self.effects(self.control.unloaded(agent.key, key, free, self.now))
+            else:
+                self.effects(self.control.unload_failed(agent.key, key, free, "out of luck", self.now))
 
     def take(self, name: str) -> None:
         """The publisher gives Envoy the newest plan, once the one before is settled."""
@@ -198,7 +203,8 @@ class World:
             self.effects(self.control.routes_acked(name, flight.revision, self.now))
 
     def nack(self, name: str) -> None:
-        if name in self.flying:
+        """There is nothing to refuse in a plan without any resource."""
+        if name in self.flying and self.flying[name].plan.upstreams:
             flight = self.flying.pop(name)
             self.effects(self.control.routes_rejected(name, flight.revision, "bad", self.now))
 
@@ -256,7 +262,7 @@ class World:
             self.tick()
         for _ in range(40):
             self._drain_queues()
-            for name, model in list(self.control.state.models.items()):
+            for model in list(self.control.state.models.values()):
                 if model.route_error and not model.deleted:
                     self.load(model.latest.definition)
             due = self.control.next_due

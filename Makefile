@@ -1,0 +1,78 @@
+# Everything is installed under SELDON_HOME (.seldon) from the locks in compose/locks; only Python 3.11 has to be there.
+
+SELDON_HOME ?= $(CURDIR)/.seldon
+SELDON_VENVS ?= $(SELDON_HOME)/venvs
+SELDON_SAMPLES ?= $(SELDON_HOME)/samples
+export SELDON_HOME SELDON_VENVS SELDON_SAMPLES
+
+IS_3_11 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
+PYTHON ?= $(shell for p in python3.11 python3; do $$p $(IS_3_11) 2>/dev/null && echo $$p && exit; done; echo python3)
+MAIN := "$(SELDON_VENVS)/main/bin/python"
+MLSERVER := "$(SELDON_VENVS)/mlserver/bin/python"
+TOOLS := $(SELDON_VENVS)/main/bin
+INSTALL := "$(PYTHON)" -m compose.process.install
+
+RUNTIME ?= process
+SAMPLES ?= iris
+PURGE ?=
+PART ?=
+ARGS ?=
+SOURCES := services shared compose tests protos/generate.py samples/build.py samples/train.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev artifacts deploy-local undeploy-local status logs test check bench lock
+
+help: ## Show these targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install everything that a deployment runs, generate code, build the sample models.
+	@$(INSTALL) main mlserver triton
+	@$(MAKE) --no-print-directory artifacts
+
+setup-dev:
+	@$(INSTALL) dev mlserver triton
+	@$(MAKE) --no-print-directory artifacts
+
+artifacts:
+	@$(MAIN) protos/generate.py
+	@$(MLSERVER) -m samples.build "$(SELDON_SAMPLES)"
+
+deploy-local: setup ## Start the system and ask a first model something. SAMPLES=none loads no model.
+ifneq ($(RUNTIME),process)
+	$(error RUNTIME=$(RUNTIME) is unknown: use RUNTIME=process)
+endif
+	@$(MAIN) -m compose.process up $(if $(filter none,$(SAMPLES)),--no-samples)
+
+undeploy-local: ## Stop the system; nothing stays running. PURGE=1 also deletes its data.
+	@if [ -x $(MAIN) ]; then $(MAIN) -m compose.process down $(if $(PURGE),--purge); \
+	else "$(PYTHON)" -m compose.process.leftovers; fi
+
+status: ## Show every part: state, uptime, process, ports, what it waits for.
+	@$(MAIN) -m compose.process status || true
+
+logs: ## Follow the logs. PART=name for one of them.
+	@$(MAIN) -m compose.process logs $(PART)
+
+test: setup-dev ## Install what is missing and run all tests. ARGS='-k name' for pytest.
+	@"$(TOOLS)/pytest" $(ARGS)
+
+check: setup-dev ## Lint, types, and the rules about who may import whom.
+	@"$(TOOLS)/ruff" check .
+	@"$(TOOLS)/mypy" --strict $(SOURCES)
+	@PYTHONPATH="$(CURDIR)" "$(TOOLS)/lint-imports"
+
+bench: setup-dev ## Measure the system against its parts, on this machine.
+	@$(MAIN) -m tests.bench $(ARGS)
+
+COMPILE = env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND='make lock' "$(SELDON_VENVS)/lock/bin/pip-compile" --quiet \
+	--generate-hashes --allow-unsafe --strip-extras --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS)
+
+lock: ## Write compose/locks anew, some minutes a file. ARGS=--upgrade for newer versions.
+	"$(PYTHON)" -m venv "$(SELDON_VENVS)/lock"
+	"$(SELDON_VENVS)/lock/bin/pip" install --quiet --disable-pip-version-check pip-tools==7.6.2
+	$(COMPILE) --extra process --extra protos --output-file compose/locks/process.txt pyproject.toml
+	$(COMPILE) --extra process --extra protos --extra dev --constraint compose/locks/process.txt \
+		--output-file compose/locks/dev.txt pyproject.toml
+	$(COMPILE) --output-file compose/locks/mlserver.txt compose/locks/mlserver.in
+	$(COMPILE) --output-file compose/locks/triton.txt compose/locks/triton.in

@@ -1,0 +1,53 @@
+"""Shows that a fresh deployment works: loads the iris sample through the command line and asks it something."""
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from compose.process.home import REPOSITORY
+from compose.process.stack import Stack
+from shared.errors import Unavailable
+
+_MANIFEST = "samples/models/sklearn-iris-gs.yaml"
+_REQUEST = '{"inputs":[{"name":"predict","shape":[1,4],"datatype":"FP32","data":[[1,2,3,4]]}]}'
+_WAIT_SECONDS = 60
+
+
+def load_and_ask(stack: Stack, tell: Callable[[str], None]) -> None:
+    """Raises Unavailable, with what the failing command said, when it does not work."""
+    tell(f"$ seldon model load -f {_MANIFEST}")
+    tell(_seldon(stack, "model", "load", "-f", str(REPOSITORY / _MANIFEST)))
+    tell("$ seldon model status iris -w ModelAvailable")
+    tell(_seldon(stack, "model", "status", "iris", "-w", "ModelAvailable", "-t", str(_WAIT_SECONDS)))
+    url = f"http://{stack.settings.host}:{stack.port('ENVOY_DATA_PORT')}/v2/models/iris/infer"
+    tell(f"$ curl {url} -H 'Content-Type: application/json' -d '{_REQUEST}'")
+    tell(_ask(url))
+
+
+def _seldon(stack: Stack, *arguments: str) -> str:
+    host = stack.settings.host
+    environment = {
+        **os.environ,
+        "SELDON_SCHEDULE_HOST": f"{host}:{stack.port('SCHEDULER_SERVER_PORT')}",
+        "SELDON_INFER_HOST": f"{host}:{stack.port('ENVOY_DATA_PORT')}",
+    }
+    command = [str(stack.home.python("main")), "-m", "services.cli", *arguments]
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()
+        raise Unavailable(f"seldon {' '.join(arguments)} failed: {said}")
+    return done.stdout.strip()
+
+
+def _ask(url: str) -> str:
+    request = urllib.request.Request(url, _REQUEST.encode(), {"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as reply:
+            return json.dumps(json.load(reply))
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            raise Unavailable(f"iris answers {refusal.code}: {refusal.read().decode(errors='replace')}") from None

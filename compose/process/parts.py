@@ -1,0 +1,203 @@
+"""The parts of the system as programs: scheduler, Envoy, the inference servers and an agent beside each."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from compose.process.home import REPOSITORY, Home
+from compose.process.program import Program
+from compose.process.settings import Settings
+
+_ENVOY_SOURCES = REPOSITORY / "compose" / "envoy"
+
+
+def programs(settings: Settings, home: Home, libpython: Path | None) -> tuple[Program, ...]:
+    """Every part. `libpython` is the folder of Triton's Python library, if its loader needs to be told."""
+    return (
+        _scheduler(settings, home),
+        _envoy(settings, home),
+        _mlserver(settings, home),
+        _triton(settings, home, libpython),
+        _agent(settings, home, "mlserver"),
+        _agent(settings, home, "triton"),
+    )
+
+
+def envoy_config(home: Home) -> Path:
+    return home.run / "envoy.yaml"
+
+
+def agent_config(home: Home) -> Path:
+    return home.run / "agent.yaml"
+
+
+def model_repository(home: Home, server: str) -> Path:
+    return home.agent(server) / "models"
+
+
+def triton_backends(home: Home) -> Path:
+    return home.run / "triton-backends"
+
+
+def triton_package(home: Home) -> Path:
+    """The site-packages folder that the Triton program, its libraries and numpy are in."""
+    return home.venvs / "triton" / "lib" / "python3.11" / "site-packages"
+
+
+def shared_memory_prefix(home: Home) -> str:
+    """Start of the names in /dev/shm that this deployment's Triton uses."""
+    return f"seldon-{hashlib.sha256(os.fsencode(home.root)).hexdigest()[:12]}-"
+
+
+def _scheduler(settings: Settings, home: Home) -> Program:
+    ports = ("SCHEDULER_XDS_PORT", "SCHEDULER_SERVER_PORT", "SCHEDULER_AGENT_PORT", "SCHEDULER_HEALTH_PORT")
+    return Program(
+        name="scheduler",
+        command=(str(home.python("main")), "-m", "services.scheduler"),
+        directory=home.root,
+        ready_url=_url(settings, "SCHEDULER_HEALTH_PORT", "/ready"),
+        ports=tuple(settings.port(port) for port in ports),
+        environment={
+            "SCHEDULER_HOST": settings.bind_host,
+            "SCHEDULER_DB_PATH": str(home.data / "scheduler"),
+            **settings.starting_with("SCHEDULER_"),
+            **_our_code(home),
+        },
+    )
+
+
+def _envoy(settings: Settings, home: Home) -> Program:
+    ports = ("ENVOY_DATA_PORT", "ENVOY_MIRROR_PORT", "ENVOY_CONTROL_PORT", "ENVOY_ADMIN_PORT")
+    command = [str(home.program("main", "envoy")), "--config-path", str(envoy_config(home))]
+    command += ["--concurrency", settings["ENVOY_CONCURRENCY"], "--log-level", settings["ENVOY_LOG_LEVEL"]]
+    return Program(
+        name="envoy",
+        command=(*command, "--disable-hot-restart"),
+        directory=home.root,
+        ready_url=_url(settings, "ENVOY_CONTROL_PORT", "/ready"),
+        ports=tuple(settings.port(port) for port in ports),
+        unready="the scheduler's first configuration",
+        # Its configuration is read once: a change has to restart it.
+        environment={
+            "SELDON_CONFIGURATION": _digest(envoy_config(home), *_lua_files()),
+            "SELDON_INSTALLED": _installed(home, "main"),
+        },
+    )
+
+
+def _mlserver(settings: Settings, home: Home) -> Program:
+    ports = {kind: settings.port(f"SERVER_MLSERVER_{kind}_PORT") for kind in ("HTTP", "GRPC", "METRICS")}
+    return Program(
+        name="mlserver",
+        command=(str(home.program("mlserver", "mlserver")), "start", str(model_repository(home, "mlserver"))),
+        # MLServer takes a settings.json in its working folder for its own, so this one has to be empty of them.
+        directory=home.agent("mlserver"),
+        ready_url=_url(settings, "SERVER_MLSERVER_HTTP_PORT", "/v2/health/ready"),
+        ports=tuple(ports.values()),
+        environment={
+            "MLSERVER_HOST": settings.bind_host,
+            **{f"MLSERVER_{kind}_PORT": str(port) for kind, port in ports.items()},
+            **settings.starting_with("MLSERVER_"),
+            "SELDON_INSTALLED": _installed(home, "mlserver"),
+        },
+    )
+
+
+def _triton(settings: Settings, home: Home, libpython: Path | None) -> Program:
+    package = triton_package(home)
+    http, grpc = settings.port("SERVER_TRITON_HTTP_PORT"), settings.port("SERVER_TRITON_GRPC_PORT")
+    exit_timeout = settings["TRITON_EXIT_TIMEOUT_SECONDS"]
+    libraries = [package / "nvidia_pytriton.libs", *([libpython] if libpython else [])]
+    return Program(
+        name="triton",
+        command=(
+            str(package / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
+            f"--model-repository={model_repository(home, 'triton')}",
+            f"--backend-directory={triton_backends(home)}",
+            f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(home)}",
+            "--model-control-mode=explicit",
+            "--strict-readiness=false",
+            f"--exit-timeout-secs={exit_timeout}",
+            f"--http-address={settings.bind_host}",
+            f"--http-port={http}",
+            f"--grpc-address={settings.bind_host}",
+            f"--grpc-port={grpc}",
+            "--allow-metrics=false",
+            "--log-info=false",
+        ),
+        directory=home.agent("triton"),
+        ready_url=_url(settings, "SERVER_TRITON_HTTP_PORT", "/v2/health/ready"),
+        ports=(http, grpc),
+        environment={
+            "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in libraries),
+            # Models find numpy this way: their Python looks for `python3` here and takes over its environment.
+            "PATH": os.pathsep.join((str(home.venvs / "triton" / "bin"), os.defpath)),
+            "SELDON_INSTALLED": _installed(home, "triton"),
+        },
+        stop_seconds=int(exit_timeout) + 5,
+    )
+
+
+def _agent(settings: Settings, home: Home, server: str) -> Program:
+    kind = server.upper()
+    ports = {
+        "SELDON_SERVER_HTTP_PORT": f"SERVER_{kind}_HTTP_PORT",
+        "SELDON_SERVER_GRPC_PORT": f"SERVER_{kind}_GRPC_PORT",
+        "SELDON_REVERSE_PROXY_HTTP_PORT": f"SELDON_{kind}_REVERSE_PROXY_HTTP_PORT",
+        "SELDON_REVERSE_PROXY_GRPC_PORT": f"SELDON_{kind}_REVERSE_PROXY_GRPC_PORT",
+        "SELDON_DEBUG_GRPC_PORT": f"AGENT_{kind}_DEBUG_PORT",
+        "SELDON_METRICS_PORT": f"AGENT_{kind}_METRICS_PORT",
+        "SELDON_READINESS_PORT": f"AGENT_{kind}_READINESS_PORT",
+        "SELDON_SCHEDULER_PORT": "SCHEDULER_AGENT_PORT",
+        "SELDON_ENVOY_PORT": "ENVOY_DATA_PORT",
+    }
+    own = [port for variable, port in ports.items() if "PROXY" in variable or port.startswith("AGENT_")]
+    command = [str(home.python("main")), "-m", "services.agent", "--server-name", server, "--server-idx", "0"]
+    command += ["--agent-host", settings.host, "--inference-host", settings.host]
+    command += ["--agent-folder", str(home.agent(server)), "--config-path", str(agent_config(home))]
+    return Program(
+        name=f"agent-{server}",
+        command=tuple(command),
+        directory=home.root,
+        ready_url=_url(settings, f"AGENT_{kind}_READINESS_PORT", "/ready"),
+        ports=tuple(settings.port(port) for port in own),
+        environment={
+            "SELDON_SERVER_TYPE": server,
+            "SELDON_SERVER_CAPABILITIES": settings[f"SERVER_{kind}_CAPABILITIES"],
+            "SELDON_SCHEDULER_HOST": settings.host,
+            "SELDON_ENVOY_HOST": settings.host,
+            "SELDON_OVERCOMMIT_PERCENTAGE": settings["AGENT_OVERCOMMIT_PERCENTAGE"],
+            "MEMORY_REQUEST": settings["AGENT_MEMORY_REQUEST"],
+            "MLSERVER_PARALLEL_WORKERS": settings["MLSERVER_PARALLEL_WORKERS"],
+            **settings.starting_with("SELDON_"),
+            **{variable: str(settings.port(port)) for variable, port in ports.items()},
+            **_our_code(home),
+        },
+    )
+
+
+def _url(settings: Settings, port: str, path: str) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port(port)}{path}"
+
+
+def _our_code(home: Home) -> dict[str, str]:
+    # By name, so that deployments which share an environment still run their own checkout.
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "protos" / "gen")))
+    return {"PYTHONPATH": paths, "SELDON_INSTALLED": _installed(home, "main")}
+
+
+def _installed(home: Home, environment: str) -> str:
+    """Changes when the environment was installed anew; whatever runs from it then has to start again."""
+    return _digest(*sorted((home.venvs / environment).glob(".installed-*")))
+
+
+def _lua_files() -> list[Path]:
+    return sorted(_ENVOY_SOURCES.glob("*.lua"))
+
+
+def _digest(*files: Path) -> str:
+    content = hashlib.sha256()
+    for file in files:
+        content.update(file.read_bytes() if file.is_file() else b"")
+    return content.hexdigest()[:16]

@@ -1,0 +1,62 @@
+"""Whether a part does its work yet, from its own readiness endpoint."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from compose.process.program import Program
+
+_TIMEOUT_SECONDS = 2.0
+# An HTTP proxy of the user's environment has no business with loopback addresses.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """`waits_for` is empty when ready."""
+
+    ready: bool
+    waits_for: str
+
+
+def look(program: Program) -> Readiness:
+    """Ask once, for two seconds at most."""
+    try:
+        with _direct.open(program.ready_url, timeout=_TIMEOUT_SECONDS):
+            return Readiness(True, "")
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return Readiness(False, explanation(refusal.read(), program.unready))
+    except TimeoutError:
+        return Readiness(False, f"an answer from {program.ready_url}")
+    except OSError:
+        return Readiness(False, program.unready)
+
+
+def explanation(body: bytes, otherwise: str) -> str:
+    """What a readiness answer says is missing: `{"waiting_for": {part: reason}}`, else `otherwise`."""
+    try:
+        waiting: Any = json.loads(body)["waiting_for"]
+        return ", ".join(f"{part} ({reason})" for part, reason in waiting.items()) or otherwise
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return otherwise
+
+
+def taken(host: str, ports: Iterable[int]) -> list[int]:
+    """Those ports on which something listens or could not be listened on."""
+    return [port for port in ports if not _is_free(host, port)]
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,224 @@
+"""A deployment in plain processes, for make targets and tests alike."""
+
+import fcntl
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from compose.process import leftovers, parts, readiness, rendering, settings
+from compose.process.home import Home
+from compose.process.libpython import find_libpython
+from compose.process.preparation import prepare, write
+from compose.process.program import Program
+from compose.process.supervisor import ProcessInfo, Supervisor
+from shared.errors import DeadlineExceeded, InvalidInput, NotFound, Unavailable
+
+_POLL_SECONDS = 0.1
+_OPEN_FILES = 65_536
+_SHUTDOWN_SECONDS = 25.0
+_LAST_BYTES = 2048
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One row of the status: supervisord's state, and `waits_for`, empty when the part is ready."""
+
+    part: str
+    state: str
+    ready: bool
+    uptime_seconds: int
+    pid: int
+    ports: tuple[int, ...]
+    waits_for: str
+
+
+class Stack:
+    """All parts of one deployment. Objects hold no state of it: any number may speak for the same `home`.
+
+    `home` defaults to SELDON_HOME or `.seldon`; `installed_in` is another home whose environments and sample models
+    to use; `port_offset` and `env` win over `.env` and the environment.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        port_offset: int | None = None,
+        env: Mapping[str, str] | None = None,
+        installed_in: Path | None = None,
+    ) -> None:
+        overrides = dict(env or {})
+        if port_offset is not None:
+            overrides["SELDON_PORT_OFFSET"] = str(port_offset)
+        self.home = Home.of(os.environ, home, installed_in)
+        self.settings = settings.load(overrides)
+        self._config = self.home.run / "supervisord.conf"
+        self._supervisor = Supervisor(
+            self.home.program("main", "supervisord"), self._config, self.home.supervisor_socket
+        )
+
+    def up(self) -> list[str]:
+        """Start what does not run and restart what changed; gives their names. Does not wait until they are ready."""
+        with self._one_at_a_time():
+            prepare(self.settings, self.home)
+            self._write_supervisor_config()
+            if self._supervisor.running():
+                return self._supervisor.update()
+            leftovers.end(self.home.root)
+            self._refuse_taken_ports()
+            self._supervisor.start(self.home.root)
+            return [program.name for program in self._programs()]
+
+    def down(self, purge: bool = False) -> None:
+        """Stop everything, whoever supervises it; `purge` also deletes models, database, logs and configuration."""
+        with self._one_at_a_time():
+            with suppress(Unavailable):
+                self._supervisor.shutdown()
+                self._wait_until_all_ended()
+            leftovers.end(self.home.root)
+            for segment in Path("/dev/shm").glob(f"{parts.shared_memory_prefix(self.home)}*"):
+                segment.unlink(missing_ok=True)
+            shutil.rmtree(self.home.run, ignore_errors=True)
+            if purge:
+                for folder in (self.home.data, self.home.logs, self.home.root / "agents"):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def wait_ready(self, timeout: float = 120.0, report: Callable[[str], None] | None = None) -> None:
+        """Return when every part is ready; `timeout` in seconds. `report` is told about each change on the way.
+
+        Raises DeadlineExceeded naming the parts that are not and what they wait for.
+        """
+        tell = report or (lambda line: None)
+        started = time.monotonic()
+        before: dict[str, str] = {}
+        while True:
+            rows = self.status()
+            passed = time.monotonic() - started
+            for row in rows:
+                now = "ready" if row.ready else f"waits for {row.waits_for}"
+                if before.get(row.part) != now:
+                    tell(f"{row.part}: {now} ({passed:.1f} s)")
+                    before[row.part] = now
+            if all(row.ready for row in rows):
+                return
+            if passed > timeout:
+                missing = "; ".join(f"{row.part} waits for {row.waits_for}" for row in rows if not row.ready)
+                raise DeadlineExceeded(f"not ready after {timeout:.0f} s: {missing}. Logs: {self.home.logs}")
+            time.sleep(_POLL_SECONDS)
+
+    def status(self) -> list[PartStatus]:
+        try:
+            known = {process.name: process for process in self._supervisor.processes()}
+        except Unavailable:
+            known = {}
+        stopped = ProcessInfo("", "STOPPED", 0, 0, "the system to be deployed")
+        rows = []
+        for program in self._programs():
+            process = known.get(program.name, stopped)
+            look = readiness.look(program) if process.pid else self._absence(process)
+            rows.append(
+                PartStatus(
+                    part=program.name,
+                    state=process.state,
+                    ready=look.ready,
+                    uptime_seconds=process.uptime_seconds,
+                    pid=process.pid,
+                    ports=program.ports,
+                    waits_for=look.waits_for,
+                )
+            )
+        return rows
+
+    def _absence(self, process: ProcessInfo) -> readiness.Readiness:
+        return readiness.Readiness(False, _why_not(process, self.home.logs / f"{process.name}.log"))
+
+    def port(self, name: str) -> int:
+        """A port by its name in `.env`, offset included."""
+        return self.settings.port(name)
+
+    def pid(self, part: str) -> int:
+        """Id of the part's process. Raises NotFound when it has none."""
+        for process in self._supervisor.processes():
+            if process.name == part and process.pid:
+                return process.pid
+        raise NotFound(f"{part} is not running")
+
+    def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send the part's process a signal; gives its id. supervisord starts again what ends of it."""
+        pid = self.pid(part)
+        os.kill(pid, number)
+        return pid
+
+    def start_part(self, part: str) -> None:
+        self._supervisor.start_process(part)
+
+    def stop_part(self, part: str) -> None:
+        """Stop the part until `start_part`."""
+        self._supervisor.stop_process(part)
+
+    def log(self, part: str) -> Path:
+        """Raises InvalidInput for what is not a part."""
+        names = [program.name for program in self._programs()]
+        if part not in [*names, "supervisord"]:
+            raise InvalidInput.of_field("part", part, f"use one of {', '.join(names)} or supervisord")
+        return self.home.logs / f"{part}.log"
+
+    def _programs(self) -> tuple[Program, ...]:
+        return parts.programs(self.settings, self.home, find_libpython())
+
+    def _write_supervisor_config(self) -> None:
+        socket = self.home.supervisor_socket
+        files = _open_files()
+        write(self._config, rendering.supervisord(self._programs(), socket, self.home.run, self.home.logs, files))
+
+    def _refuse_taken_ports(self) -> None:
+        for program in self._programs():
+            if ports := readiness.taken(self.settings.bind_host, program.ports):
+                raise Unavailable(
+                    f"{program.name} needs port {', '.join(map(str, ports))}, which something else on this machine "
+                    "uses: stop that, change the port in .env, or move all ports with SELDON_PORT_OFFSET=1000"
+                )
+
+    def _wait_until_all_ended(self) -> None:
+        deadline = time.monotonic() + _SHUTDOWN_SECONDS
+        while leftovers.marked(self.home.root) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        self.home.root.mkdir(parents=True, exist_ok=True)
+        with (self.home.root / "stack.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def follow_logs(stack: Stack, part: str | None) -> None:
+    """Show the last lines of a part's log, or of all, and what is added, until interrupted."""
+    files = [stack.log(part)] if part else sorted(stack.home.logs.glob("*.log"))
+    with suppress(KeyboardInterrupt):
+        subprocess.run(["tail", "-n", "20", "-F", *map(str, files)], check=False)
+
+
+def _why_not(process: ProcessInfo, log: Path) -> str:
+    if process.state == "BACKOFF":
+        return f"its next start; it ended with: {_last_line(log)}"
+    return process.problem or "its start"
+
+
+def _last_line(log: Path) -> str:
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LAST_BYTES))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no output"
+    return "no output"
+
+
+def _open_files() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)

@@ -1,0 +1,175 @@
+"""gRPC requests through the agent to its inference server: messages as bytes, only the model's name is changed."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+from mlops.v2_dataplane import v2_dataplane_pb2
+
+from services.agent.cold_path import ColdPath, Miss
+from services.agent.holdings import Holdings
+from services.agent.inference_server import InferenceServer
+from services.agent.proxy_names import Addressed, resolve
+from services.agent.server_answers import grpc_says_not_loaded
+from shared.errors import InvalidInput, RejectedRequest
+from shared.names import HEADER_INTERNAL_MODEL, HEADER_MODEL, HEADER_REQUEST_ID
+from shared.oip.rename import rename
+from shared.rpc import SERVER_OPTIONS, server, unlimited
+
+SERVICE = v2_dataplane_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_MODEL_METHODS = frozenset({"ModelInfer", "ModelMetadata", "ModelReady"})
+_SERVER_METHODS = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
+_STREAM_METHOD = "ModelStreamInfer"
+_NOT_FORWARDED = frozenset({"user-agent", "content-type", "te", "host", "connection"})
+
+Metadata = list[tuple[str, str | bytes]]
+
+
+class ReverseProxyGrpc(grpc.GenericRpcHandler):
+    """Handler of the inference service; methods that it does not know end as UNIMPLEMENTED."""
+
+    def __init__(self, upstream: InferenceServer, holdings: Holdings, cold_path: ColdPath) -> None:
+        self._upstream = upstream
+        self._holdings = holdings
+        self._cold_path = cold_path
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        service, _, method = str(details.method).lstrip("/").partition("/")
+        if service != SERVICE:
+            return None
+        if method == _STREAM_METHOD:
+            return grpc.stream_stream_rpc_method_handler(self._stream)
+        if method not in _MODEL_METHODS | _SERVER_METHODS:
+            return None
+        unary: Any = self._upstream.inference.unary_unary(f"/{SERVICE}/{method}", None, None)
+
+        async def call(request: bytes, context: Any) -> bytes:
+            if method in _SERVER_METHODS:
+                return await self._server_call(unary, request, context)
+            return await self._model_call(unary, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(call)
+
+    async def _server_call(self, unary: Any, request: bytes, context: Any) -> bytes:
+        metadata = _forwarded(context)
+        upstream = unary(request, metadata=metadata, timeout=context.time_remaining())
+        try:
+            return await _pass_on(upstream, context, metadata)
+        except grpc.aio.AioRpcError as error:
+            await _abort(context, error, metadata)
+            raise
+
+    async def _model_call(self, unary: Any, request: bytes, context: Any) -> bytes:
+        internal = self._internal_name(context)
+        metadata = _forwarded(context)
+        renamed = _renamed(request, internal)
+
+        async def attempt(final: bool) -> bytes | Miss | grpc.aio.AioRpcError:
+            upstream = unary(renamed, metadata=metadata, timeout=context.time_remaining())
+            try:
+                return await _pass_on(upstream, context, metadata)
+            except grpc.aio.AioRpcError as error:
+                miss = None if final else _miss(error)
+                return error if miss is None else miss
+
+        outcome = await self._cold_path.forward(internal, attempt)
+        if isinstance(outcome, grpc.aio.AioRpcError):
+            await _abort(context, outcome, metadata)
+        assert isinstance(outcome, bytes)
+        return outcome
+
+    async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        internal = self._internal_name(context)
+        metadata = _forwarded(context)
+
+        async def ready(_: bool) -> bool:
+            return True
+
+        await self._cold_path.forward(internal, ready)
+
+        async def renamed() -> AsyncIterator[bytes]:
+            async for request in requests:
+                yield _renamed(request, internal)
+
+        open_stream: Any = self._upstream.inference.stream_stream(f"/{SERVICE}/{_STREAM_METHOD}", None, None)
+        upstream = open_stream(renamed(), metadata=metadata, timeout=context.time_remaining())
+        try:
+            await context.send_initial_metadata(_without_reserved(await upstream.initial_metadata()))
+            async for response in upstream:
+                yield response
+            context.set_trailing_metadata(_with_request_id(await upstream.trailing_metadata(), metadata))
+        except grpc.aio.AioRpcError as error:
+            await _abort(context, error, metadata)
+        finally:
+            upstream.cancel()
+
+    def _internal_name(self, context: Any) -> str:
+        headers = [(name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str)]
+        addressed = Addressed.of(headers)
+        if not addressed:
+            raise RejectedRequest(
+                f"failed to extract model name: {HEADER_INTERNAL_MODEL}={addressed.internal!r}, "
+                f"{HEADER_MODEL}={addressed.external!r}; send one of these as metadata"
+            )
+        return resolve(addressed, self._holdings)
+
+
+def make_server(proxy: ReverseProxyGrpc) -> grpc.aio.Server:
+    made = server([SERVICE], unlimited(SERVER_OPTIONS))
+    made.add_generic_rpc_handlers((proxy,))
+    return made
+
+
+def _renamed(request: bytes, internal: str) -> bytes:
+    try:
+        return rename(request, internal)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
+def _miss(error: grpc.aio.AioRpcError) -> Miss | None:
+    if grpc_says_not_loaded(error.code().name, error.details() or ""):
+        return Miss.NOT_LOADED
+    return Miss.NO_SERVER if error.code() is grpc.StatusCode.UNAVAILABLE else None
+
+
+async def _pass_on(upstream: Any, context: Any, metadata: Metadata) -> bytes:
+    """Wait for a unary answer and give the caller its metadata. A caller that goes away ends the call."""
+    try:
+        response: bytes = await upstream
+    except asyncio.CancelledError:
+        upstream.cancel()
+        raise
+    await context.send_initial_metadata(_without_reserved(await upstream.initial_metadata()))
+    context.set_trailing_metadata(_with_request_id(await upstream.trailing_metadata(), metadata))
+    return response
+
+
+async def _abort(context: Any, error: grpc.aio.AioRpcError, metadata: Metadata) -> None:
+    """End the call as the server did; never returns."""
+    trailing = _with_request_id(error.trailing_metadata() or (), metadata)
+    await context.abort(error.code(), error.details() or "", trailing)
+
+
+def _forwarded(context: Any) -> Metadata:
+    """The caller's metadata, with a request id made up when it sent none."""
+    metadata = _without_reserved(context.invocation_metadata() or ())
+    if not any(name == HEADER_REQUEST_ID for name, _ in metadata):
+        metadata.append((HEADER_REQUEST_ID, uuid.uuid4().hex))
+    return metadata
+
+
+def _without_reserved(metadata: Any) -> Metadata:
+    return [
+        (name, value) for name, value in metadata if not name.startswith(("grpc-", ":")) and name not in _NOT_FORWARDED
+    ]
+
+
+def _with_request_id(trailing: Any, metadata: Sequence[tuple[str, str | bytes]]) -> Metadata:
+    passed = _without_reserved(trailing)
+    if any(name == HEADER_REQUEST_ID for name, _ in passed):
+        return passed
+    return [*passed, next(item for item in metadata if item[0] == HEADER_REQUEST_ID)]

@@ -1,0 +1,36 @@
+"""What a part waits for, as its readiness endpoint tells it."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from compose.process.program import Program
+from compose.process.readiness import explanation, look, taken
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"waiting_for": {"scheduler": "refused", "rclone": "starts"}}', "scheduler (refused), rclone (starts)"),
+        (b'{"waiting_for": {}}', "its start"),
+        (b'{"waiting_for": ["scheduler"]}', "its start"),
+        (b"[]", "its start"),
+        (b"\xff\xfe", "its start"),
+        (b"", "its start"),
+    ],
+)
+def test_explanation(body: bytes, said: str) -> None:
+    assert explanation(body, otherwise="its start") == said
+
+
+def test_nothing_listens(free_port: int) -> None:
+    program = Program("part", (), Path(), f"http://127.0.0.1:{free_port}/ready", (), unready="its peer")
+    seen = look(program)
+    assert (seen.ready, seen.waits_for) == (False, "its peer")
+
+
+def test_taken_ports_are_found(free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        used = listener.getsockname()[1]
+        assert taken("127.0.0.1", [free_port, used]) == [used]
