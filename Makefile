@@ -13,6 +13,9 @@ TOOLS := $(SELDON_VENVS)/main/bin
 INSTALL := "$(PYTHON)" -m compose.process.install
 
 RUNTIME ?= process
+ifneq ($(RUNTIME),process)
+$(error RUNTIME=$(RUNTIME) is unknown: use RUNTIME=process)
+endif
 SAMPLES ?= iris
 PURGE ?=
 PART ?=
@@ -38,9 +41,6 @@ artifacts:
 	@$(MLSERVER) -m samples.build "$(SELDON_SAMPLES)"
 
 deploy-local: setup ## Start the system and ask a first model something. SAMPLES=none loads no model.
-ifneq ($(RUNTIME),process)
-	$(error RUNTIME=$(RUNTIME) is unknown: use RUNTIME=process)
-endif
 	@$(MAIN) -m compose.process up $(if $(filter none,$(SAMPLES)),--no-samples)
 
 undeploy-local: ## Stop the system; nothing stays running. PURGE=1 also deletes its data.

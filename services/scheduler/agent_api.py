@@ -46,6 +46,8 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
             await self._engine.apply(
                 lambda now: self._engine.control.agent_connected(key, replica, request.shared, held, now)
             )
+            # Tells the agent that it is registered, also when there is nothing to load for a long time.
+            await context.send_initial_metadata(())
             _log.info("agent registered", server=key.server, replica=key.replica, models=len(held))
             async for message in _until(superseded, queue):
                 yield message

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.scheduler.state import LEAVING, Model, ReplicaState, ReplicaStatus, Version
+from services.scheduler.state import Model, ReplicaState, ReplicaStatus, Version
 
 
 class ModelState(StrEnum):
@@ -32,7 +32,7 @@ class VersionStatus:
     changed_at: float
 
 
-_NOT_READY_YET = {ReplicaState.LOAD_REQUESTED, ReplicaState.LOADING, ReplicaState.LOADED}
+_NOT_READY_YET = frozenset({ReplicaState.LOAD_REQUESTED, ReplicaState.LOADING, ReplicaState.LOADED})
 _FAILED = {ReplicaState.LOAD_FAILED, ReplicaState.LOADED_UNAVAILABLE}
 
 
@@ -65,8 +65,10 @@ def _state(
     if model.deleted or version is not model.latest:
         if counts[ReplicaState.UNLOAD_FAILED]:
             return ModelState.TERMINATE_FAILED, _latest_reason(version, {ReplicaState.UNLOAD_FAILED})
-        active = available + loading + counts[ReplicaState.DRAINING] + sum(counts[state] for state in LEAVING)
+        # A deleted model has gone when all its versions have: only then can its name be used again.
+        leaving = model.versions.values() if model.deleted else [version]
         reason = "Model deleted" if model.deleted else "Not latest version"
+        active = any(not each.is_inactive for each in leaving)
         return (ModelState.TERMINATING if active else ModelState.TERMINATED), reason
     if failed:
         return ModelState.FAILED, _latest_reason(version, _FAILED)
@@ -88,6 +90,6 @@ def _latest_reason(version: Version, states: set[ReplicaState]) -> str:
 
 def _progress(version: Version, loading: int) -> str:
     if loading:
-        where = ", ".join(str(index) for index in sorted(version.replicas))
+        where = ", ".join(str(index) for index in version.indexes(_NOT_READY_YET))
         return f"loading on {version.server} replica {where}"
     return "waiting to be placed"

@@ -118,7 +118,7 @@ def _has_memory(need: Need, _: ServerOffer, replica: ReplicaOffer) -> str:
     return "" if fits else f"needs {need.memory} bytes, has {replica.free} free"
 
 
-SERVER_FILTERS: Sequence[ServerFilter] = (_may_use, _is_capable, _not_being_removed, _has_replicas)
+SERVER_FILTERS: Sequence[ServerFilter] = (_may_use, _not_being_removed, _has_replicas, _is_capable)
 REPLICA_FILTERS: Sequence[ReplicaFilter] = (_is_connected, _is_not_draining, _has_let_go, _explains, _has_memory)
 
 

@@ -80,19 +80,20 @@ class XdsStream:
         if not request.HasField("error_detail"):
             for name, version in sent.versions.items():
                 self._hold(ResourceKey(sent.type_url, name), version)
-            self._send_what_changed_back(sent)
         elif len(sent.versions) > 1:
             self._alone += [ResourceKey(sent.type_url, name) for name in sent.versions]
+            return
         else:
             for name, version in sent.versions.items():
                 self.refused[ResourceKey(sent.type_url, name)] = (version, request.error_detail.message)
+        self._send_what_changed_back(sent)
 
     def _send_what_changed_back(self, sent: _Sent) -> None:
         """A resource that became again what it was, while its change was on the way, is due once more."""
         in_flight = [other.versions for other in self._in_flight.values() if other.type_url == sent.type_url]
         for name in sent.versions:
             if not any(name in versions for versions in in_flight):
-                self.touch(ResourceKey(sent.type_url, name))
+                self._due(ResourceKey(sent.type_url, name))
 
     def _hold(self, key: ResourceKey, version: str | None) -> None:
         self.refused.pop(key, None)
@@ -104,6 +105,9 @@ class XdsStream:
     def touch(self, key: ResourceKey) -> None:
         """A resource changed in the cache, or is to be tried once more."""
         self.refused.pop(key, None)
+        self._due(key)
+
+    def _due(self, key: ResourceKey) -> None:
         if key.type_url in self._wildcards or key in self._subscribed:
             self._dirty.setdefault(key.type_url, set()).add(key.name)
 
@@ -130,7 +134,7 @@ class XdsStream:
                 if key in self.held and type_url in self._wildcards:
                     response.removed_resources.append(name)
                     versions[name] = None
-            elif self.held.get(key) != entry.version:
+            elif entry.version not in (self.held.get(key), self.refused.get(key, (None,))[0]):
                 response.resources.append(entry.resource)
                 versions[name] = entry.version
         if not versions and type_url not in self._greet:
