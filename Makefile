@@ -56,8 +56,9 @@ logs: ## Follow the logs. PART=name for one of them.
 test: setup-dev ## Install what is missing and run all tests. ARGS='-k name' for pytest.
 	@"$(TOOLS)/pytest" $(ARGS)
 
-check: setup-dev ## Lint, types, and the rules about who may import whom.
+check: setup-dev ## Lint, format, types, and the rules about who may import whom.
 	@"$(TOOLS)/ruff" check .
+	@"$(TOOLS)/ruff" format --check .
 	@"$(TOOLS)/mypy" --strict $(SOURCES)
 	@PYTHONPATH="$(CURDIR)" "$(TOOLS)/lint-imports"
 

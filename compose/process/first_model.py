@@ -23,7 +23,7 @@ def load_and_ask(stack: Stack, tell: Callable[[str], None]) -> None:
     tell("$ seldon model status iris -w ModelAvailable")
     tell(_seldon(stack, "model", "status", "iris", "-w", "ModelAvailable", "-t", str(_WAIT_SECONDS)))
     url = f"http://{stack.settings.host}:{stack.port('ENVOY_DATA_PORT')}/v2/models/iris/infer"
-    tell(f"$ curl {url} -H 'Content-Type: application/json' -d '{_REQUEST}'")
+    tell(f"$ curl {url} -H 'Content-Type: application/json' -H 'Seldon-Model: iris' -d '{_REQUEST}'")
     tell(_ask(url))
 
 
@@ -43,7 +43,7 @@ def _seldon(stack: Stack, *arguments: str) -> str:
 
 
 def _ask(url: str) -> str:
-    request = urllib.request.Request(url, _REQUEST.encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(url, _REQUEST.encode(), {"Content-Type": "application/json", "Seldon-Model": "iris"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=30) as reply:

@@ -38,6 +38,7 @@ LOST_AGENT_GRACE: Final = 30.0
 DELETED_TTL: Final = 86_400.0
 """Seconds that a deleted model can still be asked about."""
 
+
 @dataclass(slots=True)
 class Control:
     """The state and the steps over it."""

@@ -8,6 +8,7 @@ from services.scheduler.lifecycle import ModelState, version_status
 from services.scheduler.placement import Placement, ServerVerdict, place
 from services.scheduler.reconcile import offers
 from services.scheduler.state import Model, State, Version
+from services.scheduler.status import reason_with_retry
 from shared.errors import NotFound
 
 
@@ -18,15 +19,16 @@ def explain_model(state: State, name: str) -> dict[str, Any]:
         raise NotFound(f"model {name!r} not found: no model of this name was loaded")
     latest = model.latest
     summary = version_status(model, latest)
+    reason = reason_with_retry(summary.reason, latest, summary.state)
     placement = place(need_of(latest), offers(state, latest))
     routed = model.published.routed
     return {
         "model": name,
         "version": latest.number,
         "state": summary.state.value,
-        "reason": summary.reason,
+        "reason": reason,
         "next_retry": _iso(latest.retry.due),
-        "summary": _summary(model, latest, summary.state, summary.reason),
+        "summary": _summary(model, latest, summary.state, reason),
         "routed_version": routed,
         "route": {"name": name, "acked": model.acked, "error": model.route_error or None},
         "versions": [_version(model, model.versions[number]) for number in sorted(model.versions, reverse=True)],

@@ -75,9 +75,7 @@ class Publisher:
             broken = {model for model, entries in made.items() if any(key in refusals for key in entries)}
             sound = {key: entry for key, entry in scopes.items() if not any(key in made[model] for model in broken)}
             refusals |= await self._stage(sound)
-            self._server.apply(
-                {key: None for key in withdrawn if not any(key in made[model] for model in broken)}
-            )
+            self._server.apply({key: None for key in withdrawn if not any(key in made[model] for model in broken)})
         for model, pending in batch.items():
             ROUTE_UPDATE_SECONDS.observe(time.monotonic() - pending.since)
             error = "; ".join(refusals[key] for key in made[model] if key in refusals)

@@ -121,9 +121,7 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
     return effects
 
 
-def _give_up_failed(
-    state: State, key: VersionKey, version: Version, now: float, *, keep: tuple[int, ...] = ()
-) -> None:
+def _give_up_failed(state: State, key: VersionKey, version: Version, now: float, *, keep: tuple[int, ...] = ()) -> None:
     """A failed copy that another one takes the place of no longer counts."""
     for index, status in list(version.replicas.items()):
         if status.state is ReplicaState.LOAD_FAILED and index not in keep:

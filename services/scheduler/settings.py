@@ -20,9 +20,7 @@ class SchedulerSettings(ServiceSettings):
     xds_port: int = _port(9002, "envoy-port", "SCHEDULER_XDS_PORT")
     health_port: int = _port(9014, "health-probe-port", "SCHEDULER_HEALTH_PORT")
     """HTTP: /live, /ready, /startup, /metrics and /explain."""
-    db_path: Path = Field(
-        Path(".seldon/data/scheduler"), validation_alias=AliasChoices("db-path", "SCHEDULER_DB_PATH")
-    )
+    db_path: Path = Field(Path(".seldon/data/scheduler"), validation_alias=AliasChoices("db-path", "SCHEDULER_DB_PATH"))
     """Folder of the database with the desired state."""
     settle_seconds: float = Field(
         10.0, ge=0, le=600, validation_alias=AliasChoices("settle-seconds", "SCHEDULER_SETTLE_SECONDS")

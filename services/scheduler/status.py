@@ -25,7 +25,7 @@ def _version(model: Model, version: Version) -> pb.ModelVersionStatus:
         modelDefn=version.definition,
         state=pb.ModelStatus(
             state=pb.ModelStatus.ModelState.Value(summary.state.value),
-            reason=_with_retry(summary.reason, version, summary.state),
+            reason=reason_with_retry(summary.reason, version, summary.state),
             availableReplicas=summary.available,
             unavailableReplicas=summary.unavailable,
             lastChangeTimestamp=_timestamp(summary.changed_at),
@@ -48,7 +48,7 @@ def _version(model: Model, version: Version) -> pb.ModelVersionStatus:
     return message
 
 
-def _with_retry(reason: str, version: Version, state: ModelState) -> str:
+def reason_with_retry(reason: str, version: Version, state: ModelState) -> str:
     """Whoever reads of a failure also reads when it is tried again."""
     if version.retry.due is not None:
         return f"{reason}; tried again at {_timestamp(version.retry.due).ToJsonString()}"

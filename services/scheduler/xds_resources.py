@@ -124,9 +124,7 @@ def _lb_endpoint(
     return made
 
 
-def _scope(
-    name: str, model: str, internal: str, upstream: Upstream
-) -> scoped_route_pb2.ScopedRouteConfiguration:
+def _scope(name: str, model: str, internal: str, upstream: Upstream) -> scoped_route_pb2.ScopedRouteConfiguration:
     scope = scoped_route_pb2.ScopedRouteConfiguration(name=name)
     scope.key.fragments.add().string_key = name
     scope.route_configuration.name = name
@@ -195,8 +193,6 @@ def _retry_through_agent(policy: route_components_pb2.RetryPolicy, server_type: 
     not_found = policy.retriable_headers.add(name="grpc-status")
     not_found.string_match.exact = "5"
     policy.retry_priority.name = _PREVIOUS_PRIORITIES
-    policy.retry_priority.typed_config.Pack(
-        previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=1)
-    )
+    policy.retry_priority.typed_config.Pack(previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=1))
     policy.retry_back_off.base_interval.nanos = 5_000_000
     policy.retry_back_off.max_interval.nanos = 50_000_000

@@ -71,7 +71,7 @@ def _hot_path(deployment: Deployment, rounds: int, seconds: int, progress: Progr
     port = deployment.stack.port
 
     def pair(model: str, body: bytes, server: str, server_port: str) -> tuple[Target, Target]:
-        internal = f"{model}_{deployment.status(model)['version']}"
+        internal = f"{model}_{deployment.status(model).version}"
         direct = f"http://127.0.0.1:{port(server_port)}/v2/models/{internal}/infer"
         mesh = f"{deployment.data_url}/v2/models/{model}/infer"
         return Target(server, direct, body), Target("Envoy", mesh, body, model)

@@ -9,9 +9,7 @@ from rich.progress import Progress
 from tests.bench.load import Sample, Target, run
 from tests.bench.table import Row
 
-IRIS = orjson.dumps(
-    {"inputs": [{"name": "predict", "shape": [1, 4], "datatype": "FP32", "data": [[1, 2, 3, 4]]}]}
-)
+IRIS = orjson.dumps({"inputs": [{"name": "predict", "shape": [1, 4], "datatype": "FP32", "data": [[1, 2, 3, 4]]}]})
 TFSIMPLE = orjson.dumps(
     {
         "inputs": [

@@ -36,8 +36,20 @@ def idle_rows(ours: Mapping[str, int], theirs: Mapping[str, int]) -> list[Row]:
 
     sizes = {pid: _rss(pid) / _MEGABYTE for pid in before}
     return [
-        Row("P8", "idle with 3 models: memory of our processes", f"{memory:.0f} MB", "< 600 MB", memory < 600,
-            f"{each(ours, sizes, 'MB')} (beside them {each(theirs, sizes, 'MB')})"),
-        Row("P8", "idle with 3 models: CPU of our processes", f"{share:.1f} % of a core", "< 5 %", share < 5,
-            f"beside them {each(theirs, load, '%')}"),
+        Row(
+            "P8",
+            "idle with 3 models: memory of our processes",
+            f"{memory:.0f} MB",
+            "< 600 MB",
+            memory < 600,
+            f"{each(ours, sizes, 'MB')} (beside them {each(theirs, sizes, 'MB')})",
+        ),
+        Row(
+            "P8",
+            "idle with 3 models: CPU of our processes",
+            f"{share:.1f} % of a core",
+            "< 5 %",
+            share < 5,
+            f"beside them {each(theirs, load, '%')}",
+        ),
     ]

@@ -137,10 +137,20 @@ def scale_rows(results: list[Scale]) -> list[Row]:
     largest, smallest = results[-1], results[0]
     growth = largest.change_p50 / smallest.change_p50
     rows = [
-        Row("P5", f"{largest.models} models loaded, routed and answering (stub server)", f"{largest.load_all:.1f} s",
-            "< 60 s", largest.load_all < 60),
-        Row("P5", f"one change with {largest.models} models / with {smallest.models}", f"{growth:.2f}", "flat (≤ 1.5)",
-            growth <= 1.5),
+        Row(
+            "P5",
+            f"{largest.models} models loaded, routed and answering (stub server)",
+            f"{largest.load_all:.1f} s",
+            "< 60 s",
+            largest.load_all < 60,
+        ),
+        Row(
+            "P5",
+            f"one change with {largest.models} models / with {smallest.models}",
+            f"{growth:.2f}",
+            "flat (≤ 1.5)",
+            growth <= 1.5,
+        ),
     ]
     for at in results:
         details = f"{at.step_p50:.2f} ms a scheduling step, {at.resources:.0f} Envoy resources"

@@ -1,4 +1,4 @@
-"""What the system tests do to a deployment: with the command line, as a user would."""
+"""What the system tests do to a deployment."""
 
 import json
 import subprocess
@@ -12,15 +12,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import yaml
+from mlops.scheduler import scheduler_pb2 as pb
+from mlops.scheduler import scheduler_pb2_grpc
 
 from compose.process.stack import Stack
+from shared.manifests.reader import read_resources
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples" / "models"
 WAIT_SECONDS = 60
 IRIS_REQUEST = {"inputs": [{"name": "predict", "shape": [1, 4], "datatype": "FP32", "data": [[1, 2, 3, 4]]}]}
+
+
+def manifest(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    return {"apiVersion": "mlops.seldon.io/v1alpha1", "kind": "Model", "metadata": {"name": name}, "spec": spec}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +91,41 @@ class Deployment:
         return answer
 
     def load_sample(self, file: str) -> str:
-        """`seldon model load`, then wait; returns the model's name."""
-        path = SAMPLES / file
-        name: str = yaml.safe_load(path.read_text())["metadata"]["name"]
-        self.load_file(path, name)
+        """Load a sample manifest and wait until it answers; returns the model's name."""
+        name = self._load((SAMPLES / file).read_text())
+        self.wait_state(name, "ModelAvailable")
         return name
 
-    def load_file(self, path: Path, name: str) -> None:
-        loaded = self.seldon("model", "load", "-f", str(path))
-        assert loaded.code == 0, loaded
-        waited = self.seldon("model", "status", name, "-w", "ModelAvailable", "-t", str(WAIT_SECONDS))
-        assert waited.code == 0, (waited, self.status(name))
-
-    def load_manifest(self, spec: dict[str, Any], name: str) -> Outcome:
+    def load_manifest(self, spec: dict[str, Any], name: str) -> None:
         """Load a model made here; does not wait."""
-        manifest = {
-            "apiVersion": "mlops.seldon.io/v1alpha1",
-            "kind": "Model",
-            "metadata": {"name": name},
-            "spec": spec,
-        }
-        return self.seldon("load", stdin=yaml.safe_dump(manifest))
+        self._load(yaml.safe_dump(manifest(spec, name)))
+
+    def _load(self, text: str) -> str:
+        (resource,) = read_resources(text)
+        assert isinstance(resource.message, pb.Model)
+        with self._scheduler() as scheduler:
+            scheduler.LoadModel(pb.LoadModelRequest(model=resource.message), timeout=WAIT_SECONDS)
+        return resource.name
 
     def unload(self, name: str) -> None:
-        assert self.seldon("model", "unload", name).code == 0
-        self.wait_for(lambda: self.state(name) == "ModelTerminated", f"{name} to be unloaded")
+        with self._scheduler() as scheduler:
+            scheduler.UnloadModel(pb.UnloadModelRequest(model=pb.ModelReference(name=name)), timeout=WAIT_SECONDS)
+        self.wait_state(name, "ModelTerminated")
 
-    def status(self, name: str) -> dict[str, Any]:
-        """The latest version as `seldon model status` tells it."""
-        shown = self.seldon("model", "status", name)
-        assert shown.code == 0, shown
-        versions: list[dict[str, Any]] = json.loads(shown.stdout)["versions"]
-        return versions[-1]
+    def status(self, name: str) -> pb.ModelVersionStatus:
+        """Status of the latest version."""
+        with self._scheduler() as scheduler:
+            request = pb.ModelStatusRequest(model=pb.ModelReference(name=name))
+            (answer,) = scheduler.ModelStatus(request, timeout=WAIT_SECONDS, wait_for_ready=True)
+        return answer.versions[-1]
 
     def state(self, name: str) -> str:
-        state: str = self.status(name)["state"]["state"]
-        return state
+        return pb.ModelStatus.ModelState.Name(self.status(name).state.state)
+
+    @contextmanager
+    def _scheduler(self) -> Iterator[scheduler_pb2_grpc.SchedulerStub]:
+        with grpc.insecure_channel(self.scheduler_address) as channel:
+            yield scheduler_pb2_grpc.SchedulerStub(channel)
 
     def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         deadline = time.monotonic() + seconds
@@ -126,9 +133,9 @@ class Deployment:
             assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
             time.sleep(0.1)
 
-    def wait_state(self, name: str, wanted: str) -> dict[str, Any]:
+    def wait_state(self, name: str, wanted: str) -> pb.ModelVersionStatus:
         """Wait until the latest version is in a state; returns its status."""
-        self.wait_for(lambda: self.state(name) == wanted, f"{name} to be {wanted}; it is {self.status(name)}")
+        self.wait_for(lambda: self.state(name) == wanted, f"{name} to be {wanted}")
         return self.status(name)
 
     @contextmanager

@@ -7,12 +7,13 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+import yaml
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 from mlops.v2_dataplane import v2_dataplane_pb2_grpc
 
-from tests.system.deployment import IRIS_REQUEST, SAMPLES, Deployment
+from tests.system.deployment import IRIS_REQUEST, SAMPLES, Deployment, manifest
 
 pytestmark = pytest.mark.system
 Load = Callable[[str], str]
@@ -38,7 +39,8 @@ def test_malformed_manifests(deployment: Deployment, file: str, sentence: str) -
 
 @pytest.mark.parametrize("name", ["Upper", "under_score", "-dash", "dot.ted", "x" * 300])
 def test_invalid_names(deployment: Deployment, name: str) -> None:
-    refused = deployment.load_manifest({"storageUri": "samples://iris", "requirements": ["sklearn"]}, name)
+    spec = {"storageUri": "samples://iris", "requirements": ["sklearn"]}
+    refused = deployment.seldon("load", stdin=yaml.safe_dump(manifest(spec, name)))
     assert refused.code == 255
     assert "FailedPrecondition" in refused.stderr
     assert "valid name" in refused.stderr
@@ -73,22 +75,20 @@ def test_missing_sections_over_grpc(deployment: Deployment) -> None:
         ({"storageUri": "samples://iris", "requirements": ["triton"]}, "ModelFailed", ""),
     ],
 )
-def test_models_that_cannot_be_loaded(
-    deployment: Deployment, spec: dict[str, object], state: str, cause: str
-) -> None:
-    assert deployment.load_manifest(spec, "broken").code == 0
+def test_models_that_cannot_be_loaded(deployment: Deployment, spec: dict[str, object], state: str, cause: str) -> None:
+    deployment.load_manifest(spec, "broken")
     status = deployment.wait_state("broken", state)
-    assert cause in status["state"]["reason"]
-    assert status["state"]["reason"]
+    assert cause in status.state.reason
+    assert status.state.reason
     deployment.unload("broken")
 
 
 def test_an_unreadable_artifact_tells_what_the_server_said(deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "model.joblib").write_bytes(b"this is no model")
     spec = {"storageUri": str(tmp_path), "requirements": ["sklearn"], "memory": "100Ki"}
-    assert deployment.load_manifest(spec, "unreadable").code == 0
+    deployment.load_manifest(spec, "unreadable")
     status = deployment.wait_state("unreadable", "ModelFailed")
-    assert len(status["state"]["reason"]) > len("tried again at")
+    assert len(status.state.reason) > len("tried again at")
     deployment.unload("unreadable")
 
 

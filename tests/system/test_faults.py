@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from tests.system.deployment import Deployment
@@ -22,14 +23,14 @@ def _wait_restarted(deployment: Deployment, part: str, old_pid: int) -> None:
 @pytest.mark.parametrize("part", ["scheduler", "agent-mlserver"])
 def test_traffic_goes_on_without_an_error(deployment: Deployment, load: Load, part: str) -> None:
     load("sklearn-iris-gs.yaml")
-    before = deployment.status("iris")["version"]
+    before = deployment.status("iris").version
     with deployment.requests_running("iris") as traffic:
         pid = deployment.stack.kill(part)
         traffic.wait_for_more(100)
         _wait_restarted(deployment, part, pid)
         traffic.wait_for_more(100)
     assert traffic.failures == []
-    assert deployment.wait_state("iris", "ModelAvailable")["version"] == before
+    assert deployment.wait_state("iris", "ModelAvailable").version == before
 
 
 @pytest.mark.parametrize("part", ["mlserver", "envoy"])
@@ -46,8 +47,6 @@ def test_a_killed_part_comes_back_with_its_models(deployment: Deployment, load: 
 
 
 def test_triton_killed_reloads_what_it_held(deployment: Deployment, load: Load) -> None:
-    import httpx
-
     load("add10.yaml")
     pid = deployment.stack.kill("triton")
     body = {"inputs": [{"name": "INPUT", "datatype": "FP32", "shape": [4], "data": [1, 2, 3, 4]}]}

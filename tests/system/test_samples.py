@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.deployment import Deployment
+from tests.system.deployment import SAMPLES, Deployment
 
 pytestmark = pytest.mark.system
 Load = Callable[[str], str]
@@ -76,9 +76,12 @@ def test_choice_by_pandas_query(rest: httpx.Client, load: Load) -> None:
     assert {output["name"] for output in other.json()["outputs"]} == {"status"}
 
 
-def test_command_line_walk(deployment: Deployment, load: Load) -> None:
+def test_command_line_walk(deployment: Deployment) -> None:
     """What a newcomer types, and that each answer is what the next step needs."""
-    load("sklearn-iris-gs.yaml")
+    loaded = deployment.seldon("model", "load", "-f", str(SAMPLES / "sklearn-iris-gs.yaml"))
+    assert json.loads(loaded.stdout) == {}
+    waited = deployment.seldon("model", "status", "iris", "-w", "ModelAvailable", "-t", "60")
+    assert json.loads(waited.stdout) == {}
     listed = deployment.seldon("model", "list")
     assert "iris" in listed.stdout
     assert "ModelAvailable" in listed.stdout
