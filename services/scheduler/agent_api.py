@@ -11,7 +11,7 @@ from services.scheduler import metrics
 from services.scheduler.addresses import parse_address, resolve
 from services.scheduler.engine import Engine
 from services.scheduler.inventory import Announced
-from services.scheduler.state import SERVING, Address, Replica, ReplicaKey, VersionKey
+from services.scheduler.state import MAX_REPLICAS, SERVING, Address, Replica, ReplicaKey, VersionKey
 from shared import agent_metadata
 from shared.errors import InvalidInput, NotImplementedYet, RejectedRequest
 from shared.logs import logger
@@ -35,13 +35,15 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
     ) -> AsyncIterator[pb.ModelOperationMessage]:
         """Lasts as long as the agent lives. A second subscription for the same replica takes over from the first."""
         validate_name("server", request.serverName)
+        if request.replicaIdx >= MAX_REPLICAS:
+            raise InvalidInput.of_field("replicaIdx", request.replicaIdx, f"less than {MAX_REPLICAS}")
+        held = [_announced(entry) for entry in request.loadedModels]
         key = ReplicaKey(request.serverName, request.replicaIdx)
         session = self._engine.new_session()
         replica = await _replica(request, dict(context.invocation_metadata()), session)
         superseded = self._take_over(key, context.peer())
         queue: asyncio.Queue[pb.ModelOperationMessage] = asyncio.Queue(MAX_INSTRUCTIONS_BEHIND)
         self._engine.attach_agent(key, queue)
-        held = [_announced(entry) for entry in request.loadedModels]
         try:
             await self._engine.apply(
                 lambda now: self._engine.control.agent_connected(key, replica, request.shared, held, now)

@@ -9,9 +9,9 @@ from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 
 from services.scheduler.engine import Engine
-from services.scheduler.state import Server
+from services.scheduler.state import MAX_REPLICAS, Server
 from services.scheduler.status import model_status, server_status
-from shared.errors import NotImplementedYet, RejectedRequest
+from shared.errors import InvalidInput, NotImplementedYet, RejectedRequest
 from shared.names import validate_name
 from shared.probes import VERSION
 
@@ -66,6 +66,9 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
         for position, wanted in enumerate(request.servers):
             _required(wanted.name, f"servers[{position}].name")
             validate_name("server", wanted.name)
+            if wanted.expectedReplicas > MAX_REPLICAS:
+                field = f"servers[{position}].expectedReplicas"
+                raise InvalidInput.of_field(field, wanted.expectedReplicas, f"at most {MAX_REPLICAS}")
         for wanted in request.servers:
             server = Server(
                 name=wanted.name,

@@ -39,12 +39,13 @@ async def run(settings: SchedulerSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     store = Store(settings.db_path / "scheduler.db")
     try:
-        await _serve(settings, store, stopping)
+        await serve(settings, store, stopping)
     finally:
         store.close()
 
 
-async def _serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event) -> None:
+async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event) -> None:
+    """Serve until `stopping` is set."""
     xds = XdsServer()
     engine = Engine(store, xds)
     readiness = Readiness(["replicas"])

@@ -1,6 +1,7 @@
 """What a submitted model definition means: whether it is valid, and what it changes."""
 
 from enum import Enum
+from typing import Final
 
 from mlops.scheduler import scheduler_pb2 as pb
 
@@ -8,6 +9,9 @@ from services.scheduler.placement import Need
 from services.scheduler.state import Version
 from shared.errors import InvalidInput, RejectedRequest
 from shared.names import validate_name
+
+MAX_FIRST_VERSION: Final = 2**31
+"""Version numbers are 32 bits wide on the wire; this leaves room for as many updates again."""
 
 
 class Change(Enum):
@@ -25,6 +29,9 @@ def validate(model: pb.Model) -> None:
     validate_name("model", model.meta.name)
     if not model.HasField("modelSpec"):
         raise RejectedRequest(f"model {model.meta.name} has no modelSpec: set modelSpec.uri")
+    generation = model.meta.kubernetesMeta.generation
+    if generation > MAX_FIRST_VERSION:
+        raise InvalidInput.of_field("meta.kubernetesMeta.generation", generation, f"at most {MAX_FIRST_VERSION}")
     spec, deployment = model.modelSpec, model.deploymentSpec
     if not spec.uri.strip():
         raise RejectedRequest(f"model {model.meta.name} has an empty modelSpec.uri: set where its artifact is")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mlops.scheduler import scheduler_pb2 as pb
 
@@ -34,6 +34,10 @@ SERVING = LOADED | {ReplicaState.DRAINING}
 LEAVING = frozenset({ReplicaState.UNLOAD_ENVOY_REQUESTED, ReplicaState.UNLOAD_REQUESTED, ReplicaState.UNLOADING})
 GONE = frozenset({ReplicaState.LOAD_FAILED, ReplicaState.UNLOADED, ReplicaState.UNLOAD_FAILED})
 """Copies that hold nothing on their server any more, as far as the scheduler can tell."""
+
+
+MAX_REPLICAS: Final = 2**31 - 1
+"""Statuses carry replica counts and indexes as signed 32-bit numbers."""
 
 
 class ReplicaKey(NamedTuple):

@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from compose.process.stack import Stack
 from tests.bench import hot_path, scale
+from tests.bench.bare_envoy import bare_envoy
 from tests.bench.idle import idle_rows
 from tests.bench.load import Target, require_generator
 from tests.bench.table import Row, as_data, show
@@ -68,20 +69,23 @@ def _deployment(console: Console) -> Iterator[Deployment]:
 
 
 def _hot_path(deployment: Deployment, rounds: int, seconds: int, progress: Progress) -> list[Row]:
-    port = deployment.stack.port
+    def measure(model: str, body: bytes, server: str, port_name: str, connections: int) -> hot_path.Comparison:
+        port = deployment.stack.port(port_name)
+        path = f"/v2/models/{model}_{deployment.status(model).version}/infer"
+        with bare_envoy(port) as bare_port:
+            return hot_path.compare(
+                Target(server, f"http://127.0.0.1:{port}{path}", body),
+                Target("bare Envoy", f"http://127.0.0.1:{bare_port}{path}", body),
+                Target("the system", f"{deployment.data_url}/v2/models/{model}/infer", body, model),
+                connections,
+                rounds,
+                seconds,
+                progress,
+            )
 
-    def pair(model: str, body: bytes, server: str, server_port: str) -> tuple[Target, Target]:
-        internal = f"{model}_{deployment.status(model).version}"
-        direct = f"http://127.0.0.1:{port(server_port)}/v2/models/{internal}/infer"
-        mesh = f"{deployment.data_url}/v2/models/{model}/infer"
-        return Target(server, direct, body), Target("Envoy", mesh, body, model)
-
-    iris = pair("iris", hot_path.IRIS, "MLServer", "SERVER_MLSERVER_HTTP_PORT")
-    tfsimple = pair("tfsimple1", hot_path.TFSIMPLE, "Triton", "SERVER_TRITON_HTTP_PORT")
-    return [
-        hot_path.latency_row(hot_path.interleave(*iris, 1, rounds, seconds, progress)),
-        hot_path.throughput_row(hot_path.interleave(*tfsimple, 16, rounds, seconds, progress)),
-    ]
+    iris = measure("iris", hot_path.IRIS, "MLServer", "SERVER_MLSERVER_HTTP_PORT", 1)
+    tfsimple = measure("tfsimple1", hot_path.TFSIMPLE, "Triton", "SERVER_TRITON_HTTP_PORT", 16)
+    return [*hot_path.latency_rows(iris), *hot_path.throughput_rows(tfsimple)]
 
 
 if __name__ == "__main__":

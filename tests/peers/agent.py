@@ -1,6 +1,7 @@
 """An agent that loads everything at once into a server that has everything: for tests of what the scheduler does."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,12 +28,14 @@ class AgentPeer:
     capabilities: tuple[str, ...] = ("mlserver", "sklearn", "python")
     server_type: str = "mlserver"
     verdict: Verdict = lambda _: ""
+    proxy_ports: tuple[int, int] | None = None
+    """Where the agent's own proxy listens (HTTP, gRPC); the inference server's ports when None."""
     held: dict[str, pb.ModelVersion] = field(default_factory=dict)
     history: list[tuple[str, str]] = field(default_factory=list)
     """(`load` or `unload`, internal name) in the order received."""
 
     async def run(self, registered: asyncio.Event | None = None) -> None:
-        """Serve one subscription until it ends."""
+        """Serve one subscription until it ends; `registered` is set when the scheduler has taken it."""
         async with grpc.aio.insecure_channel(self.scheduler) as channel:
             stub = agent_pb2_grpc.AgentServiceStub(channel)
             inference = (
@@ -41,15 +44,25 @@ class AgentPeer:
                 (agent_metadata.SERVER_TYPE, self.server_type),
             )
             call = stub.Subscribe(self._registration(), metadata=inference, wait_for_ready=True)
-            await call.initial_metadata() if registered is None else registered.set()
+            await call.initial_metadata()
+            if registered is not None:
+                registered.set()
             async for message in call:
                 await self._carry_out(stub, message)
 
+    async def run_for_ever(self, registered: asyncio.Event | None = None) -> None:
+        """Register again whenever the subscription ends, as agents do."""
+        while True:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await self.run(registered)
+            await asyncio.sleep(0.05)
+
     def _registration(self) -> pb.AgentSubscribeRequest:
+        http_port, grpc_port = self.proxy_ports or (self.http_port, self.grpc_port)
         config = pb.ReplicaConfig(
             inferenceSvc="127.0.0.1",
-            inferenceHttpPort=self.http_port,
-            inferenceGrpcPort=self.grpc_port,
+            inferenceHttpPort=http_port,
+            inferenceGrpcPort=grpc_port,
             memoryBytes=self.memory,
             capabilities=self.capabilities,
         )

@@ -53,6 +53,14 @@ class XdsClient:
         if reasons:
             answer.error_detail.code, answer.error_detail.message = 3, "; ".join(reasons)
             return [answer]
+        if type_url == ENDPOINTS:
+            # Endpoints may cross the removal of their cluster on the way.
+            self.resources |= {
+                ResourceKey(type_url, resource.name): resource
+                for resource in response.resources
+                if ResourceKey(CLUSTER, resource.name) in self.resources
+            }
+            return [answer]
         added = [r.name for r in response.resources if ResourceKey(type_url, r.name) not in self.resources]
         for resource in response.resources:
             self.resources[ResourceKey(type_url, resource.name)] = resource
@@ -76,6 +84,8 @@ class EnvoyPeer:
 
     target: str
     client: XdsClient = field(default_factory=XdsClient)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with every response."""
 
     async def run(self, connected: asyncio.Event | None = None) -> None:
         """Serve one stream until it ends. `connected` is set with the first response."""
@@ -93,3 +103,11 @@ class EnvoyPeer:
                     connected.set()
                 for request in self.client.receive(response):
                     await call.write(request)
+                self.changed.set()
+
+    async def until_withdrawn(self, key: ResourceKey) -> None:
+        """Wait until a resource is gone. Raises TimeoutError after 20 s."""
+        async with asyncio.timeout(20):
+            while key in self.client.resources:
+                self.changed.clear()
+                await self.changed.wait()

@@ -34,6 +34,11 @@ def envoy_binary() -> str:
     return found
 
 
+def envoy_environment() -> dict[str, str]:
+    """Our own environment without the import path, which would hide the launcher's package of the same name."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 @dataclass(slots=True)
 class Mesh:
     """Ports of the running pair; all on 127.0.0.1."""
@@ -75,23 +80,23 @@ class Mesh:
             "--envoy-port": self.xds_port,
             "--health-probe-port": self.health_port,
         }
-        flags = [text for flag, port in ports.items() for text in (flag, str(port))]
-        self.scheduler = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.scheduler", "--host", "127.0.0.1", "--db-path", str(self.folder), *flags,
-            cwd=ROOT,
-            stderr=(self.folder / "scheduler.log").open("ab"),
-        )  # fmt: skip
+        flags = ["--host", "127.0.0.1", "--db-path", str(self.folder)]
+        flags += [text for flag, port in ports.items() for text in (flag, str(port))]
+        with (self.folder / "scheduler.log").open("ab") as log:
+            self.scheduler = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services.scheduler", *flags, cwd=ROOT, stderr=log
+            )
         await _answers(f"http://127.0.0.1:{self.health_port}/live", self.folder / "scheduler.log")
 
     async def start_envoy(self) -> None:
         bootstrap = self.folder / "envoy.yaml"
         bootstrap.write_text(self.bootstrap())
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        self.envoy = await asyncio.create_subprocess_exec(
-            envoy_binary(), "-c", str(bootstrap), "--disable-hot-restart", "--concurrency", "1", "-l", "warning",
-            env=environment,
-            stderr=(self.folder / "envoy.log").open("ab"),
-        )  # fmt: skip
+        with (self.folder / "envoy.log").open("ab") as log:
+            self.envoy = await asyncio.create_subprocess_exec(
+                envoy_binary(), "-c", str(bootstrap), "--disable-hot-restart", "--concurrency", "1", "-l", "warning",
+                env=envoy_environment(),
+                stderr=log,
+            )  # fmt: skip
         await _answers(f"http://127.0.0.1:{self.stats_port}/ready", self.folder / "envoy.log")
 
     def bootstrap(self) -> str:

@@ -1,0 +1,96 @@
+"""An inference server and an agent's proxy that echo what reached them, and fail when a request asks for it."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+from aiohttp import web
+from mlops.v2_dataplane import v2_dataplane_pb2 as oip
+from mlops.v2_dataplane import v2_dataplane_pb2_grpc
+
+from shared.rpc import unlimited
+
+FAIL_SERVER, FAIL_BOTH = "x-fail-server", "x-fail-both"
+"""Request headers: a status (REST) or code name (gRPC) to answer with, by the server alone or by the agent too."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """`who` is `server` or `agent` and comes back in every answer."""
+
+    who: str
+    http_port: int
+    grpc_port: int
+
+
+@contextlib.asynccontextmanager
+async def upstream(who: str) -> AsyncIterator[Upstream]:
+    runner = web.AppRunner(_rest(who))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    http_port = runner.addresses[0][1]
+    server = grpc.aio.server(options=unlimited(()))
+    v2_dataplane_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Echo(who), server)
+    grpc_port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield Upstream(who, http_port, grpc_port)
+    finally:
+        await server.stop(None)
+        await runner.cleanup()
+
+
+def _failure(who: str, headers: Any) -> str | None:
+    for name in (FAIL_SERVER, FAIL_BOTH) if who == "server" else (FAIL_BOTH,):
+        if name in headers:
+            return str(headers[name])
+    return None
+
+
+def _rest(who: str) -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        length = 0
+        async for chunk in request.content.iter_any():
+            length += len(chunk)
+        body = {"who": who, "path": request.path_qs, "bytes": length, "headers": dict(request.headers)}
+        return web.json_response(body, status=int(_failure(who, request.headers) or 200))
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    return application
+
+
+class _Echo(v2_dataplane_pb2_grpc.GRPCInferenceServiceServicer):
+    def __init__(self, who: str) -> None:
+        self._who = who
+
+    async def _answer(self, request: oip.ModelInferRequest, context: Any) -> oip.ModelInferResponse:
+        failure = _failure(self._who, dict(context.invocation_metadata()))
+        if failure is not None:
+            await context.abort(grpc.StatusCode[failure], f"{self._who} was asked to fail")
+        size = sum(len(part) for part in request.raw_input_contents)
+        answer = oip.ModelInferResponse(
+            model_name=request.model_name, model_version=request.model_version, id=f"{request.id}|{size}|{self._who}"
+        )
+        answer.raw_output_contents.extend(request.raw_input_contents[:1] if size < 1000 else [])
+        return answer
+
+    async def ModelInfer(self, request: oip.ModelInferRequest, context: Any) -> oip.ModelInferResponse:
+        return await self._answer(request, context)
+
+    async def ModelStreamInfer(self, request_iterator: Any, context: Any) -> AsyncIterator[oip.ModelInferResponse]:
+        async for request in request_iterator:
+            yield await self._answer(request, context)
+
+    async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Any) -> oip.ModelMetadataResponse:
+        return oip.ModelMetadataResponse(name=request.name, versions=[request.version], platform=self._who)
+
+    async def ModelReady(self, request: oip.ModelReadyRequest, context: Any) -> oip.ModelReadyResponse:
+        return oip.ModelReadyResponse(ready=request.name.endswith("_1"))
+
+    async def ServerLive(self, request: oip.ServerLiveRequest, context: Any) -> oip.ServerLiveResponse:
+        return oip.ServerLiveResponse(live=True)
