@@ -43,7 +43,9 @@ def _seldon(stack: Stack, *arguments: str) -> str:
 
 
 def _ask(url: str) -> str:
-    request = urllib.request.Request(url, _REQUEST.encode(), {"Content-Type": "application/json", "Seldon-Model": "iris"})
+    request = urllib.request.Request(
+        url, _REQUEST.encode(), {"Content-Type": "application/json", "Seldon-Model": "iris"}
+    )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=30) as reply:

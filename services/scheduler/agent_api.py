@@ -9,6 +9,7 @@ from mlops.agent import agent_pb2_grpc
 
 from services.scheduler import metrics
 from services.scheduler.addresses import parse_address, resolve
+from services.scheduler.agent_link import AgentLink
 from services.scheduler.engine import Engine
 from services.scheduler.inventory import Announced
 from services.scheduler.state import MAX_REPLICAS, SERVING, Address, Replica, ReplicaKey, VersionKey
@@ -17,8 +18,6 @@ from shared.errors import InvalidInput, NotImplementedYet, RejectedRequest
 from shared.logs import logger
 from shared.names import validate_name
 
-MAX_INSTRUCTIONS_BEHIND: Final = 100_000
-"""Instructions an agent may have waiting before it is disconnected; it then registers anew and is told again."""
 DRAIN_SECONDS: Final = 100.0
 """Longest wait of a draining replica; below the 120 s after which its pod is killed."""
 _DRAIN_POLL_SECONDS: Final = 0.25
@@ -28,7 +27,6 @@ _log = logger("agents")
 class AgentService(agent_pb2_grpc.AgentServiceServicer):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._subscriptions: dict[ReplicaKey, asyncio.Event] = {}
 
     async def Subscribe(
         self, request: pb.AgentSubscribeRequest, context: Any
@@ -41,32 +39,22 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         key = ReplicaKey(request.serverName, request.replicaIdx)
         session = self._engine.new_session()
         replica = await _replica(request, dict(context.invocation_metadata()), session)
-        superseded = self._take_over(key, context.peer())
-        queue: asyncio.Queue[pb.ModelOperationMessage] = asyncio.Queue(MAX_INSTRUCTIONS_BEHIND)
-        self._engine.attach_agent(key, queue)
+        link = AgentLink()
+        self._engine.attach_agent(key, link)
         try:
             await self._engine.apply(
                 lambda now: self._engine.control.agent_connected(key, replica, request.shared, held, now)
             )
             # Tells the agent that it is registered, also when there is nothing to load for a long time.
             await context.send_initial_metadata(())
-            _log.info("agent registered", server=key.server, replica=key.replica, models=len(held))
-            async for message in _until(superseded, queue):
+            peer = context.peer()
+            _log.info("agent registered", server=key.server, replica=key.replica, models=len(held), peer=peer)
+            async for message in link.instructions():
                 yield message
         finally:
-            self._engine.detach_agent(key, queue)
-            if self._subscriptions.get(key) is superseded:
-                del self._subscriptions[key]
+            self._engine.detach_agent(key, link)
             self._engine.apply(lambda now: self._engine.control.agent_gone(key, session, now))
             _log.info("agent left", server=key.server, replica=key.replica)
-
-    def _take_over(self, key: ReplicaKey, peer: str) -> asyncio.Event:
-        before = self._subscriptions.get(key)
-        if before is not None:
-            _log.warning("a new agent takes over this replica", server=key.server, replica=key.replica, peer=peer)
-            before.set()
-        superseded = self._subscriptions[key] = asyncio.Event()
-        return superseded
 
     async def AgentEvent(self, request: pb.ModelEventMessage, context: Any) -> pb.ModelEventResponse:
         where = ReplicaKey(request.serverName, request.replicaIdx)
@@ -143,20 +131,3 @@ async def _inference_address(metadata: Mapping[str, str | bytes]) -> Address | N
 def _announced(entry: pb.ModelVersion) -> Announced:
     validate_name("model", entry.model.meta.name)
     return Announced(VersionKey(entry.model.meta.name, entry.version), entry.model)
-
-
-async def _until(
-    superseded: asyncio.Event, queue: asyncio.Queue[pb.ModelOperationMessage]
-) -> AsyncIterator[pb.ModelOperationMessage]:
-    """Messages of the queue until another subscription takes over."""
-    over = asyncio.create_task(superseded.wait())
-    try:
-        while not over.done():
-            getter = asyncio.create_task(queue.get())
-            done, _ = await asyncio.wait({getter, over}, return_when=asyncio.FIRST_COMPLETED)
-            if getter not in done:
-                getter.cancel()
-                return
-            yield getter.result()
-    finally:
-        over.cancel()

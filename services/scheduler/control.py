@@ -35,6 +35,8 @@ from shared.errors import NotFound, RejectedRequest, StateConflict
 
 LOST_AGENT_GRACE: Final = 30.0
 """Seconds that a replica whose agent went away keeps its models: a restarted agent takes over what its server holds."""
+REFUSED_ROUTE_DELAY: Final = 30.0
+"""Seconds until routes that an Envoy refused are offered again: another Envoy may have taken its place."""
 DELETED_TTL: Final = 86_400.0
 """Seconds that a deleted model can still be asked about."""
 
@@ -291,6 +293,7 @@ class Control:
             # What Envoy refused must not keep the rest of the model from going: leave it out.
             model.published = NO_ROUTE
             return [self._republish(model)]
+        self._wake(now + REFUSED_ROUTE_DELAY, name)
         return self._reconcile(model, now)
 
     def _republish(self, model: Model) -> Effect:
@@ -338,7 +341,10 @@ class Control:
             key = VersionKey(name, version.number)
             for index in version.indexes(frozenset({ReplicaState.UNLOAD_FAILED})):
                 set_replica(self.state, key, version, index, ReplicaState.UNLOAD_REQUESTED, now, "tried again")
-        return self._reconcile(model, now, retry=True)
+        effects = self._reconcile(model, now, retry=True)
+        if model.route_error:
+            effects.append(self._republish(model))
+        return effects
 
     def _is_gone(self, model: Model) -> bool:
         return all(version.is_inactive for version in model.versions.values()) and model.published == NO_ROUTE

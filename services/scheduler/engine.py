@@ -9,6 +9,7 @@ from mlops.agent import agent_pb2
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler import metrics
+from services.scheduler.agent_link import AgentLink
 from services.scheduler.control import Control
 from services.scheduler.effects import (
     BecameReady,
@@ -47,7 +48,7 @@ class Engine:
         self._store = store
         self._publisher = Publisher(xds, self._routed)
         self._server_changes = Coalescer(SERVER_FEED_PERIOD, self._publish_server)
-        self._agents: dict[ReplicaKey, asyncio.Queue[agent_pb2.ModelOperationMessage]] = {}
+        self._agents: dict[ReplicaKey, AgentLink] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sessions = 0
         self._logged: dict[str, tuple[int, ModelState, str]] = {}
@@ -77,13 +78,17 @@ class Engine:
         self._sessions += 1
         return self._sessions
 
-    def attach_agent(self, key: ReplicaKey, queue: asyncio.Queue[agent_pb2.ModelOperationMessage]) -> None:
-        """Instructions for this replica go to `queue`; one that is full ends the subscription."""
-        self._agents[key] = queue
+    def attach_agent(self, key: ReplicaKey, link: AgentLink) -> None:
+        """Instructions for this replica go to `link`, which takes over from the one before."""
+        before = self._agents.get(key)
+        if before is not None:
+            _log.warning("a new agent takes over this replica", server=key.server, replica=key.replica)
+            before.end()
+        self._agents[key] = link
         metrics.AGENTS_CONNECTED.set(len(self._agents))
 
-    def detach_agent(self, key: ReplicaKey, queue: asyncio.Queue[agent_pb2.ModelOperationMessage]) -> None:
-        if self._agents.get(key) is queue:
+    def detach_agent(self, key: ReplicaKey, link: AgentLink) -> None:
+        if self._agents.get(key) is link:
             del self._agents[key]
         metrics.AGENTS_CONNECTED.set(len(self._agents))
 
@@ -121,17 +126,15 @@ class Engine:
     def _send(
         self, to: ReplicaKey, key: VersionKey, operation: agent_pb2.ModelOperationMessage.Operation.ValueType
     ) -> None:
-        queue = self._agents.get(to)
+        link = self._agents.get(to)
         version = self.control.state.version(key)
-        if queue is None or version is None:
+        if link is None or version is None:
             return  # the agent is told what is missing when it registers again
         model_version = agent_pb2.ModelVersion(model=version.definition, version=version.number)
         message = agent_pb2.ModelOperationMessage(operation=operation, modelVersion=model_version)
-        try:
-            queue.put_nowait(message)
-        except asyncio.QueueFull:
+        if not link.send(message):
             _log.error("agent does not take its instructions; disconnecting it", server=to.server, replica=to.replica)
-            self.detach_agent(to, queue)
+            link.end()
 
     def _publish_model(self, name: str) -> None:
         model = self.control.state.models.get(name)

@@ -15,6 +15,12 @@ Verdict = Callable[[pb.ModelVersion], str]
 """Empty for a load that succeeds, else the reason why it does not."""
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class AgentPeer:
     """Registers as `server`/`replica` and answers every instruction. Memory in bytes."""
@@ -30,6 +36,8 @@ class AgentPeer:
     verdict: Verdict = lambda _: ""
     proxy_ports: tuple[int, int] | None = None
     """Where the agent's own proxy listens (HTTP, gRPC); the inference server's ports when None."""
+    may_unload: asyncio.Event = field(default_factory=_set_event)
+    """Clear it to keep every unload waiting."""
     held: dict[str, pb.ModelVersion] = field(default_factory=dict)
     history: list[tuple[str, str]] = field(default_factory=list)
     """(`load` or `unload`, internal name) in the order received."""
@@ -90,6 +98,7 @@ class AgentPeer:
             if not reason:
                 self.held[internal] = entry
         else:
+            await self.may_unload.wait()
             self.history.append(("unload", internal))
             self.held.pop(internal, None)
         result = pb.ModelEventMessage(

@@ -34,7 +34,7 @@ async def upstream(who: str) -> AsyncIterator[Upstream]:
     await site.start()
     http_port = runner.addresses[0][1]
     server = grpc.aio.server(options=unlimited(()))
-    v2_dataplane_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Echo(who), server)
+    v2_dataplane_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Echo(who), server)  # type: ignore[abstract]
     grpc_port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

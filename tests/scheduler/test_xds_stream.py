@@ -159,6 +159,7 @@ def test_a_refused_response_is_split_to_find_the_culprit() -> None:
         ResourceKey(CLUSTER, "wine"): (resource(ResourceKey(CLUSTER, "wine"), POISON).version, "wine is bad")
     }
     assert sorted(key.name for key in line.held) == ["digits", "iris"]
+    assert sorted(key.name for key in line.client.received) == ["digits", "digits", "iris", "iris", "wine", "wine"]
 
 
 def test_a_refused_resource_that_is_tried_again_has_no_answer_yet() -> None:

@@ -1,0 +1,126 @@
+"""What is saved comes back, and a database never holds half of a change, however its process ends."""
+
+import asyncio
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from mlops.scheduler import scheduler_pb2 as pb
+
+from services.scheduler.state import Model, ReplicaKey, Server, Version
+from services.scheduler.store import Store
+from tests.scheduler.builders import model, replica
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def some_model() -> Model:
+    info = pb.ModelRuntimeInfo(mlserver=pb.MLServerModelSettings(parallelWorkers=4))
+    first = Version(3, model("iris"), created=12.5, server="ml", runtime_info=info)
+    return Model("iris", {3: first, 4: Version(4, model("iris", "b"), created=13.5)}, deleted_at=14.5)
+
+
+def some_server() -> Server:
+    meta = pb.KubernetesMeta(namespace="seldon", generation=7)
+    return Server("ml", False, 2, 1, 5, meta, {0: replica(1), 3: replica(2)})
+
+
+async def test_restored_equals_saved(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    await asyncio.gather(store.save_model("iris", some_model()), store.save_server("ml", some_server()))
+    store.close()
+    state, known = Store(tmp_path / "s.db").restore()
+    assert state.models == {"iris": some_model()}
+    saved = some_server()
+    saved.replicas = {}
+    assert state.servers == {"ml": saved}
+    assert known == {ReplicaKey("ml", 0), ReplicaKey("ml", 3)}
+
+
+async def test_last_write_wins_and_forgotten_is_gone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    writes = [store.save_model("iris", some_model()), store.save_model("wine", Model("wine", some_model().versions))]
+    writes += [store.save_model("iris", None), store.save_server("ml", some_server()), store.save_server("ml", None)]
+    shrunk = Model("wine", {9: Version(9, model("wine"), created=1.0)})
+    writes.append(store.save_model("wine", shrunk))
+    await asyncio.gather(*writes)
+    store.close()
+    state, known = Store(tmp_path / "s.db").restore()
+    assert state.models == {"wine": shrunk}
+    assert state.servers == {}
+    assert known == set()
+
+
+async def test_many_changes_at_once_are_all_written(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    watcher = sqlite3.connect(tmp_path / "s.db")
+    writes = [store.save_model(f"m{n}", Model(f"m{n}", {1: Version(1, model(f"m{n}"), 1.0)})) for n in range(500)]
+    await asyncio.gather(*writes)
+    assert watcher.execute("SELECT count(*) FROM version").fetchone() == (500,)
+    watcher.close()
+    store.close()
+
+
+async def test_a_failed_write_is_told_to_whoever_waits_for_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    intruder = sqlite3.connect(tmp_path / "s.db")
+    intruder.execute("DROP TABLE version")
+    intruder.commit()
+    intruder.close()
+    with pytest.raises(sqlite3.OperationalError, match="version"):
+        await store.save_model("iris", some_model())
+    store.close()
+
+
+def test_a_database_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "s.db")
+    other.execute("PRAGMA user_version=99")
+    other.close()
+    with pytest.raises(RuntimeError, match="schema 99"):
+        Store(tmp_path / "s.db")
+
+
+# Writes generation after generation of one model, all its versions in one save, and says when each is on disk.
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from services.scheduler.state import Model, Version
+from services.scheduler.store import Store
+from tests.scheduler.builders import model
+
+async def main():
+    store = Store(Path(sys.argv[1]))
+    for generation in range(1, 1_000_000):
+        numbers = range(generation, generation + 5)
+        saved = Model("iris", {n: Version(n, model("iris", str(generation)), 1.0) for n in numbers})
+        await store.save_model("iris", saved)
+        print(generation, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_while_writing(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    for _ in range(3):
+        writer = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _WRITER, str(tmp_path / "s.db"),
+            cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert writer.stdout is not None
+        for _ in range(20):
+            told = int(await writer.stdout.readline())
+        writer.kill()
+        remaining = (await writer.stdout.read()).split()
+        await writer.wait()
+        told = int(remaining[-1]) if remaining and remaining[-1].isdigit() else told
+        store = Store(tmp_path / "s.db")
+        state, _ = store.restore()
+        store.close()
+        versions = state.models["iris"].versions
+        first = min(versions)
+        assert sorted(versions) == list(range(first, first + 5))
+        assert {version.definition.modelSpec.uri for version in versions.values()} == {str(first)}
+        assert first >= told, "what was reported as written is not there"
