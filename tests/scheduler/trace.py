@@ -1,6 +1,7 @@
 """A history of the scheduler's steps as text that a person can read: one line per event and per effect."""
 
 from collections.abc import Iterable
+from textwrap import dedent
 
 from mlops.scheduler import scheduler_pb2 as pb
 
@@ -148,3 +149,25 @@ def _version(text: str) -> VersionKey:
     split = split_internal_name(text)
     assert split is not None, text
     return VersionKey(*split)
+
+
+def expect(trace: Trace, text: str) -> None:
+    assert trace.text == dedent(text).strip()
+
+
+def fresh() -> Trace:
+    trace = Trace()
+    trace.start()
+    expect(trace, "start\n  ready")
+    return trace
+
+
+def served() -> Trace:
+    """`iris_1` is available on ml/0."""
+    trace = fresh()
+    trace.agent("ml/0")
+    trace.load("iris")
+    trace.loaded("ml/0", "iris_1")
+    trace.ack("iris")
+    assert "iris_1 is ModelAvailable" in trace.text
+    return trace
