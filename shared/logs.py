@@ -10,7 +10,7 @@ import structlog
 def configure(service: str, level: str) -> None:
     """Set up logging for a process. `level` is a standard level name, any case; `service` is on every line."""
     logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(name)s: %(message)s")
-    for chatty in ("httpx", "httpcore", "asyncio"):
+    for chatty in ("httpx", "httpcore", "asyncio", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
