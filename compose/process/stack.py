@@ -155,13 +155,6 @@ class Stack:
         os.kill(pid, number)
         return pid
 
-    def start_part(self, part: str) -> None:
-        self._supervisor.start_process(part)
-
-    def stop_part(self, part: str) -> None:
-        """Stop the part until `start_part`."""
-        self._supervisor.stop_process(part)
-
     def log(self, part: str) -> Path:
         """Raises InvalidInput for what is not a part."""
         names = [program.name for program in self._programs()]

@@ -82,24 +82,6 @@ class Supervisor:
         with self._calls() as call:
             return [_info(raw) for raw in call.getAllProcessInfo()]
 
-    def start_process(self, name: str) -> None:
-        """Start a stopped part, without waiting; nothing happens when it is started already."""
-        with self._calls() as call:
-            try:
-                call.startProcess(name, False)
-            except Fault as fault:
-                if fault.faultCode != Faults.ALREADY_STARTED:
-                    raise
-
-    def stop_process(self, name: str) -> None:
-        """Stop a part, and wait until it has; it stays stopped."""
-        with self._calls() as call:
-            try:
-                call.stopProcess(name)
-            except Fault as fault:
-                if fault.faultCode != Faults.NOT_RUNNING:
-                    raise
-
     def shutdown(self) -> None:
         """Ask it to stop every part and then itself; returns before it has."""
         with self._calls() as call:

@@ -122,6 +122,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
         await asyncio.Event().wait()
 
     # -- not served yet ------------------------------------------------------------------------------------------
+    # The `yield` after a `raise` makes a method the stream that its caller expects.
 
     async def LoadPipeline(self, request: pb.LoadPipelineRequest, context: Any) -> pb.LoadPipelineResponse:
         raise NotImplementedYet(_PIPELINES)

@@ -10,7 +10,6 @@ from services.scheduler.state import Model, ReplicaState, ReplicaStatus, Version
 class ModelState(StrEnum):
     """The values are the names on the wire."""
 
-    UNKNOWN = "ModelStateUnknown"
     PROGRESSING = "ModelProgressing"
     AVAILABLE = "ModelAvailable"
     FAILED = "ModelFailed"

@@ -4,7 +4,6 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-PLACEMENTS = Counter("seldon_scheduler_placements", "Placement decisions by result", ["result"])
 LOADS_SENT = Counter("seldon_scheduler_loads_sent", "Load instructions sent to agents", ["server"])
 UNLOADS_SENT = Counter("seldon_scheduler_unloads_sent", "Unload instructions sent to agents", ["server"])
 AGENT_EVENTS = Counter("seldon_scheduler_agent_events", "Results reported by agents", ["event"])

@@ -53,17 +53,6 @@ def test_only_a_changed_part_is_restarted(configure: Configure, root: Path) -> N
     assert after.pid != before.pid
 
 
-def test_a_stopped_part_stays_stopped_until_it_is_started(configure: Configure, root: Path) -> None:
-    supervisor = configure(_sleeper(root))
-    supervisor.start(root)
-    _wait(supervisor, lambda process: process.pid > 0)
-    supervisor.stop_process("sleeper")
-    supervisor.stop_process("sleeper")
-    assert _wait(supervisor, lambda process: process.pid == 0).state == "STOPPED"
-    supervisor.start_process("sleeper")
-    _wait(supervisor, lambda process: process.pid > 0)
-
-
 def test_a_part_that_cannot_start_says_so(configure: Configure, root: Path) -> None:
     supervisor = configure(Program("sleeper", (str(root / "nothing-here"),), root, "http://x", ()))
     supervisor.start(root)
