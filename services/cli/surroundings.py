@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from services.cli.config_file import choose
 from services.cli.config_registry import active_config, read_text
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from services.cli.scheduler_client import SchedulerClient
     from shared.manifests import Resource
+
+Listed = TypeVar("Listed", bound="Message")
 
 SCHEDULER_DEFAULT: Final = "0.0.0.0:9004"
 INFERENCE_DEFAULT: Final = "0.0.0.0:9000"
@@ -33,6 +35,15 @@ def show_message(message: "Message") -> None:
     from services.cli.proto_text import proto_json
 
     show(proto_json(message))
+
+
+def show_list(messages: Sequence[Listed], output: str, table: Callable[[Sequence[Listed]], str]) -> None:
+    """All of them as one table, or each as JSON."""
+    if output == "table":
+        show(table(messages))
+        return
+    for message in messages:
+        show_message(message)
 
 
 def note(text: str) -> None:

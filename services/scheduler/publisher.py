@@ -72,10 +72,10 @@ class Publisher:
             refusals = await self._server.settled(_versions(upstreams) | _versions(scopes))
         else:
             refusals = await self._stage(upstreams)
-            broken = {model for model, entries in made.items() if any(key in refusals for key in entries)}
-            sound = {key: entry for key, entry in scopes.items() if not any(key in made[model] for model in broken)}
-            refusals |= await self._stage(sound)
-            self._server.apply({key: None for key in withdrawn if not any(key in made[model] for model in broken)})
+            # A model of which a part was refused keeps its routes, and what they lead to.
+            broken = {key for entries in made.values() if any(key in refusals for key in entries) for key in entries}
+            refusals |= await self._stage({key: entry for key, entry in scopes.items() if key not in broken})
+            self._server.apply({key: None for key in withdrawn if key not in broken})
         for model, pending in batch.items():
             ROUTE_UPDATE_SECONDS.observe(time.monotonic() - pending.since)
             error = "; ".join(refusals[key] for key in made[model] if key in refusals)

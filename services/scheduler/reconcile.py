@@ -97,8 +97,7 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
     key = VersionKey(model.name, version.number)
     placed = version.indexes(_PLACED)
     if len(placed) >= version.needed_replicas:
-        version.placement_failure = None
-        state.unplaced.discard(model.name)
+        _note_failure(state, model, "", now)
         _shrink(state, key, version, placed, now)
         return []
     waits = version.retry.due is not None and now < version.retry.due
@@ -140,7 +139,7 @@ def _shrink(state: State, key: VersionKey, version: Version, placed: list[int], 
 
 
 def _note_failure(state: State, model: Model, failure: str, now: float) -> None:
-    """Remember why a place is missing, with the time at which that became so."""
+    """Remember why a place is missing, with the time at which that became so; empty when none is."""
     known = model.latest.placement_failure
     if not failure:
         model.latest.placement_failure = None

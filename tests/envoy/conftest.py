@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import grpc.aio
 import httpx
@@ -15,6 +14,7 @@ from mlops.v2_dataplane import v2_dataplane_pb2_grpc
 
 from shared import rpc
 from tests.peers.agent import AgentPeer
+from tests.peers.feed import until_all_available
 from tests.peers.inference import upstream
 from tests.peers.mesh import Mesh, free_port
 from tests.scheduler.builders import model
@@ -64,14 +64,7 @@ class World:
     async def until_ready(self) -> None:
         """Wait until a restarted scheduler knows again what runs and has answered Envoy."""
         async with rpc.channel(f"127.0.0.1:{self.mesh.scheduler_port}") as channel:
-            api = scheduler_pb2_grpc.SchedulerStub(channel)
-            feed: Any = api.SubscribeModelStatus(pb.ModelSubscriptionRequest(subscriberName="test"), timeout=20)
-            waiting = set(MODELS)
-            while waiting:
-                message = await feed.read()
-                if message.versions[0].state.state == pb.ModelStatus.ModelAvailable:
-                    waiting.discard(message.modelName)
-            feed.cancel()
+            await until_all_available(scheduler_pb2_grpc.SchedulerStub(channel), MODELS)
 
     async def metric(self, start: str) -> float:
         """Sum of the scheduler's samples that start so."""

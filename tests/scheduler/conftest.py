@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import grpc.aio
 import pytest
@@ -19,6 +19,7 @@ from services.scheduler.store import Store
 from shared import rpc
 from tests.peers.agent import AgentPeer
 from tests.peers.envoy import EnvoyPeer, Refusal, XdsClient
+from tests.peers.feed import until_all_available
 from tests.peers.mesh import free_port
 from tests.scheduler.builders import model
 
@@ -69,13 +70,7 @@ class Running:
         await self.api.LoadModel(pb.LoadModelRequest(model=submitted), wait_for_ready=True)
 
     async def until_all_available(self, names: set[str]) -> None:
-        feed: Any = self.api.SubscribeModelStatus(pb.ModelSubscriptionRequest(subscriberName="test"), timeout=_PATIENCE)
-        missing = set(names)
-        while missing:
-            message = await feed.read()
-            if message.versions[0].state.state == pb.ModelStatus.ModelAvailable:
-                missing.discard(message.modelName)
-        feed.cancel()
+        await until_all_available(self.api, names, _PATIENCE)
 
     async def until(self, name: str, state: int, version: int = 1) -> pb.ModelStatusResponse:
         """Wait for a state (a `pb.ModelStatus` value) of a model's latest version."""

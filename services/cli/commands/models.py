@@ -7,7 +7,7 @@ import typer
 from services.cli import options
 from services.cli.commands.inference import infer, metadata
 from services.cli.grammar import Command, Group
-from services.cli.surroundings import connect_scheduler, may_change, resources_of_kind, show, show_message
+from services.cli.surroundings import connect_scheduler, may_change, resources_of_kind, show, show_list, show_message
 from shared.errors import InvalidInput
 
 app = typer.Typer(cls=Group, help="Load, unload, watch and call models.", no_args_is_help=False)
@@ -98,11 +98,7 @@ def list_models(
 
     with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
         statuses = scheduler.model_statuses()
-    if output == "table":
-        show(model_list(statuses))
-    else:
-        for each in statuses:
-            show_message(each)
+    show_list(statuses, output, model_list)
 
 
 app.command(

@@ -6,7 +6,7 @@ import typer
 
 from services.cli import options
 from services.cli.grammar import Command, Group
-from services.cli.surroundings import connect_scheduler, show, show_message
+from services.cli.surroundings import connect_scheduler, show, show_list, show_message
 
 app = typer.Typer(cls=Group, help="Watch inference servers.", no_args_is_help=False)
 
@@ -49,8 +49,4 @@ def list_servers(
 
     with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
         statuses = scheduler.server_statuses()
-    if output == "table":
-        show(server_list(statuses))
-    else:
-        for each in statuses:
-            show_message(each)
+    show_list(statuses, output, server_list)
