@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.scheduler.routing import RoutePlan
+from services.scheduler.routing import Plan
 from services.scheduler.state import ReplicaKey, VersionKey
 
 
@@ -27,7 +27,7 @@ class PublishRoutes:
     """Give Envoy a new plan; the answer comes back as `Control.routes_acked` or `routes_rejected`."""
 
     model: str
-    plan: RoutePlan
+    plan: Plan
     revision: int
 
 

@@ -158,8 +158,8 @@ class Engine:
     def _routed(self, outcome: Outcome) -> None:
         def step(now: float) -> Iterable[Effect]:
             if outcome.error:
-                return self.control.routes_rejected(outcome.model, outcome.revision, outcome.error, now)
-            return self.control.routes_acked(outcome.model, outcome.revision, now)
+                return self.control.routes_rejected(outcome.scope, outcome.revision, outcome.error, now)
+            return self.control.routes_acked(outcome.scope, outcome.revision, now)
 
         self.apply(step)
 

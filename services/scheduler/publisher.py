@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.scheduler.metrics import ROUTE_UPDATE_SECONDS
-from services.scheduler.routing import RoutePlan
+from services.scheduler.routing import Plan
 from services.scheduler.xds_cache import Versioned, versioned
-from services.scheduler.xds_resources import SCOPE, ResourceKey, resources
+from services.scheduler.xds_plans import resources
+from services.scheduler.xds_resources import SCOPE, ResourceKey
 from services.scheduler.xds_server import XdsServer
 
 
@@ -16,14 +17,14 @@ from services.scheduler.xds_server import XdsServer
 class Outcome:
     """What became of one published revision; `error` is Envoy's own text, empty when it took it."""
 
-    model: str
+    scope: str
     revision: int
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    plan: RoutePlan
+    plan: Plan
     revision: int
     since: float
 
@@ -36,11 +37,11 @@ class Publisher:
         self._report = report
         self._pending: dict[str, _Pending] = {}
         self._owned: dict[str, frozenset[ResourceKey]] = {}
-        """Keys in the cache by model."""
+        """Keys in the cache by scope."""
         self._wake = asyncio.Event()
 
-    def publish(self, model: str, plan: RoutePlan, revision: int) -> None:
-        self._pending[model] = _Pending(plan, revision, time.monotonic())
+    def publish(self, scope: str, plan: Plan, revision: int) -> None:
+        self._pending[scope] = _Pending(plan, revision, time.monotonic())
         self._wake.set()
 
     async def run(self, released: asyncio.Event) -> None:
@@ -57,7 +58,7 @@ class Publisher:
         return batch
 
     async def _publish_batch(self, batch: dict[str, _Pending], *, first: bool) -> None:
-        made = {model: self._resources(model, pending.plan) for model, pending in batch.items()}
+        made = {scope: self._resources(scope, pending.plan) for scope, pending in batch.items()}
         changes: dict[ResourceKey, Versioned | None] = {}
         for entries in made.values():
             changes |= entries
@@ -72,23 +73,23 @@ class Publisher:
             refusals = await self._server.settled(_versions(upstreams) | _versions(scopes))
         else:
             refusals = await self._stage(upstreams)
-            # A model of which a part was refused keeps its routes, and what they lead to.
+            # A scope of which a part was refused keeps its routes, and what they lead to.
             broken = {key for entries in made.values() if any(key in refusals for key in entries) for key in entries}
             refusals |= await self._stage({key: entry for key, entry in scopes.items() if key not in broken})
             self._server.apply({key: None for key in withdrawn if key not in broken})
-        for model, pending in batch.items():
+        for scope, pending in batch.items():
             ROUTE_UPDATE_SECONDS.observe(time.monotonic() - pending.since)
-            error = "; ".join(refusals[key] for key in made[model] if key in refusals)
+            error = "; ".join(refusals[key] for key in made[scope] if key in refusals)
             # Also after a refusal: what was taken of a refused plan is withdrawn when it is not needed any more.
-            self._owned[model] = frozenset(key for key in made[model] if self._server.get(key) is not None)
-            self._report(Outcome(model, pending.revision, error))
+            self._owned[scope] = frozenset(key for key in made[scope] if self._server.get(key) is not None)
+            self._report(Outcome(scope, pending.revision, error))
 
-    def _resources(self, model: str, plan: RoutePlan) -> dict[ResourceKey, Versioned | None]:
-        """The model's resources as they should be, and None for those it no longer needs."""
+    def _resources(self, scope: str, plan: Plan) -> dict[ResourceKey, Versioned | None]:
+        """The scope's resources as they should be, and None for those it no longer needs."""
         wanted: dict[ResourceKey, Versioned | None] = {
-            key: versioned(key, message) for key, message in resources(model, plan).items()
+            key: versioned(key, message) for key, message in resources(scope, plan).items()
         }
-        return dict.fromkeys(self._owned.get(model, frozenset()) - wanted.keys()) | wanted
+        return dict.fromkeys(self._owned.get(scope, frozenset()) - wanted.keys()) | wanted
 
     async def _stage(self, changes: Mapping[ResourceKey, Versioned | None]) -> dict[ResourceKey, str]:
         """Apply and wait. What Envoy refuses is put back as it was, so that no other Envoy is given it."""

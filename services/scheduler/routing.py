@@ -1,6 +1,7 @@
-"""Which version of a model answers, and over which addresses: the part of the state that Envoy is told."""
+"""Who answers for a model or a pipeline, and over which addresses: the part of the state that Envoy is told."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +46,14 @@ class RoutePlan:
 
 
 NO_ROUTE = RoutePlan(upstreams=(), routed=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelinePlan:
+    """The gateways that take a pipeline's requests: host, HTTP port and gRPC port of each."""
+
+    gateways: tuple[tuple[str, int, int], ...]
+
+
+NO_GATEWAY = PipelinePlan(gateways=())
+Plan: TypeAlias = RoutePlan | PipelinePlan

@@ -1,51 +1,32 @@
-"""From a route plan to Envoy's own resources: clusters, their endpoints, and one route scope per model.
+"""What all of Envoy's resources for models and pipelines have in common: clusters, and one route scope per name.
 
-Every model has a scope of its own, keyed by the header `seldon-model`. Envoy finds it in a hash table, and a change of
-one model sends that model's resources only, whatever the number of models.
+Every model and pipeline has a scope of its own, keyed by the header `seldon-model`. Envoy finds it in a hash table, and
+a change of one sends that one's resources only, whatever their number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from google.protobuf import struct_pb2
-from google.protobuf.message import Message
 from xds.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
 from xds.config.core.v3 import base_pb2, config_source_pb2
-from xds.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from xds.config.route.v3 import route_components_pb2, scoped_route_pb2
-from xds.extensions.filters.http.lua.v3 import lua_pb2
-from xds.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from xds.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
-from services.scheduler.routing import Endpoint, RoutePlan, Upstream
-from shared.names import HEADER_INTERNAL_MODEL, HEADER_ROUTE, internal_name
+from shared.names import HEADER_INTERNAL_MODEL, HEADER_ROUTE
 
 _TYPE: Final = "type.googleapis.com/"
 CLUSTER: Final = _TYPE + "envoy.config.cluster.v3.Cluster"
 ENDPOINTS: Final = _TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 SCOPE: Final = _TYPE + "envoy.config.route.v3.ScopedRouteConfiguration"
 
-METADATA: Final = "seldon"
-"""Filter metadata namespace that the access log takes its tags from."""
-_SUBSET_METADATA: Final = "envoy.lb"
-"""Namespace in which Envoy's load balancer looks for the endpoints that a route asks for."""
-LUA_FILTER: Final = "envoy.filters.http.lua"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_PREVIOUS_PRIORITIES: Final = "envoy.retry_priorities.previous_priorities"
 
 CONNECT_TIMEOUT_SECONDS: Final = 1
 IDLE_TIMEOUT_SECONDS: Final = 4
-"""Below the 5 s after which uvicorn (MLServer, our agents) closes an idle connection, so that no request meets one
-that is being closed."""
+"""Below the 5 s after which uvicorn (MLServer, our own services) closes an idle connection, so that no request meets
+one that is being closed."""
 MAX_IN_FLIGHT: Final = 4096
 """Per cluster; what is above is answered 503 at once instead of queueing without bound."""
-_RETRY_ON: Final = "connect-failure,refused-stream,retriable-status-codes,retriable-headers"
-_REST_MODEL_PATH: Final = r"^/v2/models/[^/?]+(/versions/[^/?]+)?"
-_GRPC_MODEL_METHODS: Final = r"/inference\.GRPCInferenceService/Model(Infer|StreamInfer|Metadata|Ready)"
-_GRPC_SERVER_METHODS: Final = r"/inference\.GRPCInferenceService/Server(Live|Ready|Metadata)"
-_REST_SERVER_PATHS: Final = r"/v2/?|/v2/health/(live|ready)"
-_UNKNOWN_MODEL_STATUS: Final = {"triton": (400, 404)}
-"""How servers say over REST that they do not have a model; 404 where nothing else is known."""
 
 
 class ResourceKey(NamedTuple):
@@ -53,146 +34,54 @@ class ResourceKey(NamedTuple):
     name: str
 
 
-def resources(model: str, plan: RoutePlan) -> dict[ResourceKey, Message]:
-    """All of Envoy's resources for one model; empty when nothing can answer."""
-    made: dict[ResourceKey, Message] = {}
-    for upstream in plan.upstreams:
-        internal = internal_name(model, upstream.version)
-        for grpc in (False, True):
-            name = _cluster_name(internal, grpc=grpc)
-            made[ResourceKey(CLUSTER, name)] = _cluster(name, grpc=grpc)
-            made[ResourceKey(ENDPOINTS, name)] = _endpoints(name, upstream, grpc=grpc)
-        if upstream.version == plan.routed:
-            made[ResourceKey(SCOPE, model)] = _scope(model, model, internal, upstream)
-    return made
-
-
-def _cluster_name(internal: str, *, grpc: bool) -> str:
-    return f"{internal}_{'grpc' if grpc else 'http'}"
-
-
-def _cluster(name: str, *, grpc: bool) -> cluster_pb2.Cluster:
-    cluster = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.EDS, lb_policy=cluster_pb2.Cluster.LEAST_REQUEST)
-    cluster.eds_cluster_config.eds_config.ads.SetInParent()
-    cluster.eds_cluster_config.eds_config.resource_api_version = config_source_pb2.V3
-    cluster.connect_timeout.seconds = CONNECT_TIMEOUT_SECONDS
+def cluster(name: str, *, grpc: bool) -> cluster_pb2.Cluster:
+    """A cluster whose endpoints come over the same stream."""
+    made = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.EDS, lb_policy=cluster_pb2.Cluster.LEAST_REQUEST)
+    made.eds_cluster_config.eds_config.ads.SetInParent()
+    made.eds_cluster_config.eds_config.resource_api_version = config_source_pb2.V3
+    made.connect_timeout.seconds = CONNECT_TIMEOUT_SECONDS
     limits = circuit_breaker_pb2.CircuitBreakers.Thresholds()
     for limit in (limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries):
         limit.value = MAX_IN_FLIGHT
-    cluster.circuit_breakers.thresholds.append(limits)
+    made.circuit_breakers.thresholds.append(limits)
     # A host that leaves must not take requests that the rest could answer, so panic routing is off.
-    cluster.common_lb_config.healthy_panic_threshold.value = 0
+    made.common_lb_config.healthy_panic_threshold.value = 0
     options = http_protocol_options_pb2.HttpProtocolOptions()
     options.common_http_protocol_options.idle_timeout.seconds = IDLE_TIMEOUT_SECONDS
     if grpc:
         options.explicit_http_config.http2_protocol_options.SetInParent()
-        cluster.lb_subset_config.fallback_policy = cluster_pb2.Cluster.LbSubsetConfig.ANY_ENDPOINT
-        cluster.lb_subset_config.subset_selectors.add(keys=["via"])
     else:
         options.explicit_http_config.http_protocol_options.SetInParent()
-    cluster.typed_extension_protocol_options[_HTTP_OPTIONS].Pack(options)
-    return cluster
-
-
-def _endpoints(name: str, upstream: Upstream, *, grpc: bool) -> endpoint_pb2.ClusterLoadAssignment:
-    """Priority 0: the inference servers themselves. Priority 1: their agents, which load what is missing."""
-    assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-    # 100 %: the second priority is for retries and for an empty first one, not for a share of healthy traffic.
-    assignment.policy.overprovisioning_factor.value = 100
-    direct = [endpoint for endpoint in upstream.endpoints if endpoint.direct is not None]
-    first = assignment.endpoints.add(priority=0)
-    first.lb_endpoints.extend(_lb_endpoint(endpoint, upstream, direct=True, grpc=grpc) for endpoint in direct)
-    second = assignment.endpoints.add(priority=1)
-    second.lb_endpoints.extend(
-        _lb_endpoint(endpoint, upstream, direct=False, grpc=grpc) for endpoint in upstream.endpoints
-    )
-    return assignment
-
-
-def _lb_endpoint(
-    endpoint: Endpoint, upstream: Upstream, *, direct: bool, grpc: bool
-) -> endpoint_components_pb2.LbEndpoint:
-    host, http_port, grpc_port = endpoint.direct if direct and endpoint.direct else endpoint.agent
-    made = endpoint_components_pb2.LbEndpoint()
-    address = made.endpoint.address.socket_address
-    address.address, address.port_value = host, grpc_port if grpc else http_port
-    via = "server" if direct else "agent"
-    tags = {"server": upstream.server, "replica": str(endpoint.replica), "via": via}
-    made.metadata.filter_metadata[METADATA].update(tags)
-    if grpc:
-        made.metadata.filter_metadata[_SUBSET_METADATA].update({"via": via})
+    made.typed_extension_protocol_options[_HTTP_OPTIONS].Pack(options)
     return made
 
 
-def _scope(name: str, model: str, internal: str, upstream: Upstream) -> scoped_route_pb2.ScopedRouteConfiguration:
-    scope = scoped_route_pb2.ScopedRouteConfiguration(name=name)
-    scope.key.fragments.add().string_key = name
-    scope.route_configuration.name = name
-    host = scope.route_configuration.virtual_hosts.add(name=name, domains=["*"])
-    host.routes.extend(_routes(name, model, internal, upstream))
-    return scope
+def scope(name: str, routes: Iterable[route_components_pb2.Route]) -> scoped_route_pb2.ScopedRouteConfiguration:
+    """The routes of requests whose header `seldon-model` is `name`."""
+    made = scoped_route_pb2.ScopedRouteConfiguration(name=name)
+    made.key.fragments.add().string_key = name
+    made.route_configuration.name = name
+    host = made.route_configuration.virtual_hosts.add(name=name, domains=["*"])
+    host.routes.extend(routes)
+    return made
 
 
-def _routes(name: str, model: str, internal: str, upstream: Upstream) -> Iterator[route_components_pb2.Route]:
-    """Model calls with the name rewritten, then server calls as they are; what may change a server has no route."""
-    http, grpc = _cluster_name(internal, grpc=False), _cluster_name(internal, grpc=True)
-    metadata = {"model": model, "model_internal": internal, "server": upstream.server}
-
-    rest = _route(f"{name}_http", http, metadata, internal, upstream)
-    rest.match.prefix = "/v2/models/"
-    rest.route.regex_rewrite.pattern.regex = _REST_MODEL_PATH
-    rest.route.regex_rewrite.substitution = f"/v2/models/{internal}"
-    yield rest
-
-    # The renaming filter cannot look into a compressed message; the agent can.
-    compressed = _route(f"{name}_grpc_compressed", grpc, metadata, internal, upstream)
-    compressed.match.safe_regex.regex = _GRPC_MODEL_METHODS
-    encoding = compressed.match.headers.add(name="grpc-encoding", invert_match=True, treat_missing_header_as_empty=True)
-    encoding.string_match.safe_regex.regex = "|identity"
-    compressed.route.metadata_match.filter_metadata[_SUBSET_METADATA].update({"via": "agent"})
-    yield compressed
-
-    plain = _route(f"{name}_grpc", grpc, metadata, internal, upstream)
-    plain.match.safe_regex.regex = _GRPC_MODEL_METHODS
-    context = struct_pb2.Struct()
-    context.update({"internal": internal})
-    plain.typed_per_filter_config[LUA_FILTER].Pack(lua_pb2.LuaPerRoute(filter_context=context))
-    yield plain
-
-    server_rest = _route(f"{name}_server_http", http, metadata, internal, upstream)
-    server_rest.match.safe_regex.regex = _REST_SERVER_PATHS
-    yield server_rest
-    server_grpc = _route(f"{name}_server_grpc", grpc, metadata, internal, upstream)
-    server_grpc.match.safe_regex.regex = _GRPC_SERVER_METHODS
-    yield server_grpc
-
-
-def _route(
-    name: str, cluster: str, metadata: dict[str, str], internal: str, upstream: Upstream
-) -> route_components_pb2.Route:
-    route = route_components_pb2.Route(name=name)
-    route.metadata.filter_metadata[METADATA].update(metadata)
-    route.route.cluster = cluster
+def route(name: str, cluster_name: str, internal: str) -> route_components_pb2.Route:
+    """A route that tells its upstream, and the caller, that `internal` was chosen."""
+    made = route_components_pb2.Route(name=name)
+    made.route.cluster = cluster_name
     # No limit: streaming and long inference are never cut.
-    route.route.timeout.SetInParent()
-    _retry_through_agent(route.route.retry_policy, upstream.server_type)
+    made.route.timeout.SetInParent()
     add = base_pb2.HeaderValueOption(append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
     add.header.key, add.header.value = HEADER_INTERNAL_MODEL, internal
-    route.request_headers_to_add.append(add)
+    made.request_headers_to_add.append(add)
     answer = base_pb2.HeaderValueOption(append_action=base_pb2.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD)
     answer.header.key, answer.header.value = HEADER_ROUTE, f":{internal}:"
-    route.response_headers_to_add.append(answer)
-    return route
+    made.response_headers_to_add.append(answer)
+    return made
 
 
-def _retry_through_agent(policy: route_components_pb2.RetryPolicy, server_type: str) -> None:
-    """A server that is down, or does not have the model any more, costs one retry through the agent, not an error."""
-    policy.retry_on = _RETRY_ON
-    policy.num_retries.value = 1
-    policy.retriable_status_codes.extend(_UNKNOWN_MODEL_STATUS.get(server_type, (404,)))
-    not_found = policy.retriable_headers.add(name="grpc-status")
-    not_found.string_match.exact = "5"
-    policy.retry_priority.name = _PREVIOUS_PRIORITIES
-    policy.retry_priority.typed_config.Pack(previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=1))
+def back_off_retries(policy: route_components_pb2.RetryPolicy) -> None:
+    """Retries follow each other within milliseconds: what is retried did not reach anybody."""
     policy.retry_back_off.base_interval.nanos = 5_000_000
     policy.retry_back_off.max_interval.nanos = 50_000_000

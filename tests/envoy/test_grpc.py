@@ -67,7 +67,7 @@ async def test_what_could_change_a_server_is_refused(world: World) -> None:
 
 
 async def test_unknown_model_and_no_model(world: World) -> None:
-    with pytest.raises(grpc.aio.AioRpcError, match="no model of this name is loaded") as caught:
+    with pytest.raises(grpc.aio.AioRpcError, match="no model or pipeline of this name is loaded") as caught:
         await world.grpc.ModelInfer(request(), metadata=(("seldon-model", "nope"),))
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     with pytest.raises(grpc.aio.AioRpcError, match="names no model") as caught:

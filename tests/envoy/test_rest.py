@@ -73,7 +73,7 @@ async def test_unknown_model(world: World, headers: dict[str, str]) -> None:
     answer = await world.http.post(f"{world.url}/v2/models/nope/infer", headers=headers)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/json"
-    assert "of 'nope': either no model of this name is loaded" in answer.json()["error"]
+    assert "of 'nope': either no model or pipeline of this name is loaded" in answer.json()["error"]
 
 
 async def test_a_name_that_would_break_the_json_of_the_answer(world: World) -> None:

@@ -10,8 +10,9 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from services.scheduler.routing import NO_ROUTE, Endpoint, RoutePlan, Upstream
-from services.scheduler.xds_resources import CLUSTER, ENDPOINTS, SCOPE, resources
+from services.scheduler.routing import NO_GATEWAY, NO_ROUTE, Endpoint, PipelinePlan, Plan, RoutePlan, Upstream
+from services.scheduler.xds_plans import resources
+from services.scheduler.xds_resources import CLUSTER, ENDPOINTS, SCOPE
 from tests.peers.mesh import Mesh, envoy_binary, envoy_environment
 
 DIRECT, AGENT, IPV6 = ("10.0.0.1", 8080, 8081), ("10.0.0.2", 9999, 9998), ("fd00::1", 8080, 8081)
@@ -38,13 +39,18 @@ PLANS = {
     "update": plan(upstream(1, ONE), upstream(2, Endpoint(1, DIRECT, AGENT)), routed=2),
     "on its way out": plan(upstream(1, ONE), routed=None),
 }
+PIPELINE_PLANS = {
+    "no gateway": NO_GATEWAY,
+    "one gateway": PipelinePlan((DIRECT,)),
+    "two gateways": PipelinePlan((DIRECT, IPV6)),
+}
 
 
 def mesh(folder: Path) -> Mesh:
     return Mesh(folder, *range(20_001, 20_008))
 
 
-def as_static(bootstrap: str, name: str, wanted: RoutePlan) -> dict[str, Any]:
+def as_static(bootstrap: str, name: str, wanted: Plan) -> dict[str, Any]:
     """The bootstrap with the resources that xDS would bring written into it."""
     made = resources(name, wanted)
     config: dict[str, Any] = yaml.safe_load(bootstrap)
@@ -91,6 +97,14 @@ async def test_the_bootstrap_is_valid(tmp_path: Path) -> None:
 async def test_every_kind_of_plan_is_valid(tmp_path: Path, case: str) -> None:
     config = tmp_path / "envoy.json"
     config.write_text(json.dumps(as_static(mesh(tmp_path).bootstrap(), "iris", PLANS[case])))
+    code, output = await judge(config)
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("case", PIPELINE_PLANS)
+async def test_every_kind_of_pipeline_plan_is_valid(tmp_path: Path, case: str) -> None:
+    config = tmp_path / "envoy.json"
+    config.write_text(json.dumps(as_static(mesh(tmp_path).bootstrap(), "chain.pipeline", PIPELINE_PLANS[case])))
     code, output = await judge(config)
     assert code == 0, output
 
