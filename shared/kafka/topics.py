@@ -1,0 +1,99 @@
+"""The one place where topics are made and removed."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+
+from shared.errors import DeadlineExceeded, Unavailable
+from shared.kafka.config import KafkaConfig
+
+_VISIBLE_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.02
+_LONGEST_LOOK_SECONDS: Final = 1.0
+_NO_ERROR: Final = 0
+
+
+class TopicAdmin:
+    """Makes topics as every client expects them: the same partitions, replication and message limit on each."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._admin: AIOKafkaAdminClient | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises aiokafka's KafkaConnectionError when no broker answers."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._config.bootstrap_servers, **self._config.connection)
+        try:
+            await admin.start()
+        except BaseException:
+            await admin.close()
+            raise
+        self._admin = admin
+
+    async def stop(self) -> None:
+        if self._admin is not None:
+            await self._admin.close()
+            self._admin = None
+
+    async def ensure(self, names: Iterable[str]) -> dict[str, int]:
+        """Create what is missing; the number of partitions of each, once the broker shows them.
+
+        Raises Unavailable when the broker refuses and DeadlineExceeded when a topic does not appear.
+        """
+        wanted = sorted(set(names))
+        counts = await self.partitions(wanted)
+        missing = [name for name in wanted if name not in counts]
+        if missing:
+            await self._create(missing)
+            counts |= await self._appeared(missing)
+        return counts
+
+    async def partitions(self, names: Iterable[str]) -> dict[str, int]:
+        """The number of partitions of those topics that exist."""
+        assert self._admin is not None, "start it first"
+        # Asking about a topic that does not exist would make some brokers create it, with partitions of their own.
+        existing = set(await self._admin.list_topics())
+        wanted = [name for name in names if name in existing]
+        described = await self._admin.describe_topics(wanted) if wanted else []
+        return {
+            topic["topic"]: len(topic["partitions"])
+            for topic in described
+            if topic["error_code"] == _NO_ERROR and topic["partitions"]
+        }
+
+    async def delete(self, names: Iterable[str]) -> None:
+        """Remove topics with all their records; what does not exist is ignored. Raises Unavailable."""
+        assert self._admin is not None, "start it first"
+        response = await self._admin.delete_topics(list(names))
+        for name, code in response.topic_error_codes:
+            if code not in (_NO_ERROR, UnknownTopicOrPartitionError.errno):
+                raise Unavailable(f"Kafka does not delete topic {name}: {for_code(code).__name__}")
+
+    async def _create(self, names: list[str]) -> None:
+        assert self._admin is not None
+        config = self._config
+        limit = {"max.message.bytes": str(config.message_max_bytes)}
+        topics = [NewTopic(name, config.partitions, config.replication_factor, topic_configs=limit) for name in names]
+        try:
+            response = await self._admin.create_topics(topics)
+        except KafkaError as error:
+            raise Unavailable(f"Kafka does not create topics {', '.join(names)}: {error!r}") from None
+        for name, code, *message in response.topic_errors:
+            if code not in (_NO_ERROR, TopicAlreadyExistsError.errno):
+                reason = message[0] if message and message[0] else for_code(code).__name__
+                raise Unavailable(f"Kafka does not create topic {name}: {reason}")
+
+    async def _appeared(self, names: list[str]) -> dict[str, int]:
+        delay, waited = _LOOK_SECONDS, 0.0
+        while True:
+            counts = await self.partitions(names)
+            if len(counts) == len(names):
+                return counts
+            if waited > _VISIBLE_SECONDS:
+                missing = ", ".join(name for name in names if name not in counts)
+                raise DeadlineExceeded(f"topics {missing} were created and did not appear within {waited:.0f} s")
+            await asyncio.sleep(delay)
+            waited, delay = waited + delay, min(delay * 2, _LONGEST_LOOK_SECONDS)
