@@ -30,6 +30,12 @@ def build(target: Path) -> bool:
         (fresh / name).mkdir()
         fit(fresh / name)
         _write_sklearn_settings(fresh / name)
+    for name, (detector, learn) in _detectors().items():
+        (fresh / name).mkdir()
+        learn(fresh / name)
+        shutil.copy(_SOURCES / "detectors" / f"{detector}.py", fresh / name)
+        implementation = f"{detector}.{detector.capitalize()}"
+        _write_settings(fresh / name, implementation, {"uri": "./reference.npy", "version": "1"})
     for source in _folders(_SOURCES / "mlserver"):
         shutil.copytree(source, fresh / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     for source in _folders(_SOURCES / "triton"):
@@ -55,17 +61,28 @@ def _trained() -> dict[str, Callable[[Path], None]]:
     }
 
 
+def _detectors() -> dict[str, tuple[str, Callable[[Path], None]]]:
+    """The detector's module, and what makes the rows it compares with."""
+    from samples import train
+
+    return {
+        "iris-drift": ("drift", train.iris_reference),
+        "income-drift": ("drift", train.income_reference),
+        "income-outlier": ("outlier", train.income_preprocessed_reference),
+    }
+
+
 def _write_sklearn_settings(folder: Path) -> None:
     parameters: dict[str, object] = {"uri": "./model.joblib", "version": "1"}
     if folder.name == "income-preprocess":
         parameters["extra"] = {"predict_fn": "transform"}
     if folder.name == "sentiment":
         parameters["content_type"] = "str"
-    settings = {
-        "name": folder.name,
-        "implementation": "mlserver_sklearn.SKLearnModel",
-        "parameters": parameters,
-    }
+    _write_settings(folder, "mlserver_sklearn.SKLearnModel", parameters)
+
+
+def _write_settings(folder: Path, implementation: str, parameters: dict[str, object]) -> None:
+    settings = {"name": folder.name, "implementation": implementation, "parameters": parameters}
     (folder / "model-settings.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 

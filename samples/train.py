@@ -1,4 +1,4 @@
-"""The scikit-learn models of the samples, trained on data that ships with scikit-learn or is made here."""
+"""What the samples learn from data: it ships with scikit-learn or is made here."""
 
 from pathlib import Path
 
@@ -36,6 +36,21 @@ def income_preprocess(folder: Path) -> None:
     """Standardises the rows that `income` takes."""
     rows, _ = _people()
     joblib.dump(StandardScaler().fit(rows), folder / "model.joblib")
+
+
+def iris_reference(folder: Path) -> None:
+    """The rows that flowers are compared with for drift."""
+    np.save(folder / "reference.npy", load_iris().data)
+
+
+def income_reference(folder: Path) -> None:
+    """The rows that people are compared with for drift."""
+    np.save(folder / "reference.npy", _people()[0])
+
+
+def income_preprocessed_reference(folder: Path) -> None:
+    """What `income-preprocess` makes of the same rows: outliers are looked for behind it."""
+    np.save(folder / "reference.npy", StandardScaler().fit_transform(_people()[0]))
 
 
 def sentiment(folder: Path) -> None:

@@ -40,6 +40,24 @@ answers = {name: predict(name, flower) for name in ("iris", "iris-v2", "iris-v3"
 answers["sentiment"] = predict("sentiment", ["a superb and moving film", "dull, tedious and weak"])
 print(json.dumps(answers))
 """
+DETECT = """
+import asyncio, json, sys
+from importlib import import_module
+from pathlib import Path
+from mlserver.settings import ModelSettings
+from mlserver.types import InferenceRequest
+folder, kind = Path(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, str(folder))
+settings = ModelSettings.parse_file(folder / "model-settings.json")
+model = getattr(import_module(kind), kind.capitalize())(settings)
+asyncio.run(model.load())
+answers = {}
+for name in sys.argv[3:]:
+    response = asyncio.run(model.predict(InferenceRequest.model_validate_json(Path(name).read_text())))
+    answers[Path(name).stem] = response.outputs[0].data.root
+print(json.dumps(answers))
+"""
+REQUESTS = REPOSITORY / "samples" / "requests"
 
 
 def _run(*arguments: str) -> str:
@@ -94,6 +112,18 @@ def test_trained_models_answer_as_described(artifacts: Path) -> None:
     """Class 2 for the flower of the README; 1 for praise and 0 for blame."""
     answers = json.loads(_run("-c", PREDICT, str(artifacts)))
     assert answers == {"iris": [2], "iris-v2": [2], "iris-v3": [2], "sentiment": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("iris-drift", "drift", {"iris-two": [1]}),
+        ("income-drift", "drift", {"income": [0], "income-drifted": [1]}),
+    ],
+)
+def test_detectors_answer_as_described(artifacts: Path, name: str, kind: str, expected: dict[str, list[int]]) -> None:
+    requests = [str(REQUESTS / f"{each}.json") for each in expected]
+    assert json.loads(_run("-c", DETECT, str(artifacts / name), kind, *requests)) == expected
 
 
 def test_every_triton_model_has_its_code(artifacts: Path) -> None:
