@@ -16,6 +16,12 @@ RUNTIME ?= process
 ifneq ($(RUNTIME),process)
 $(error RUNTIME=$(RUNTIME) is unknown: use RUNTIME=process)
 endif
+KAFKA ?= $(shell sed -n 's/^KAFKA=//p' .env)
+ifeq ($(filter tansu apache,$(KAFKA)),)
+$(error KAFKA=$(KAFKA) is unknown: use KAFKA=tansu or KAFKA=apache, or set KAFKA_BOOTSTRAP_SERVERS)
+endif
+export KAFKA
+BROKER := $(filter kafka,$(KAFKA:apache=kafka))
 SAMPLES ?= iris
 PURGE ?=
 PART ?=
@@ -23,24 +29,24 @@ ARGS ?=
 SOURCES := services shared compose tests protos/generate.py samples/build.py samples/train.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev artifacts deploy-local undeploy-local status logs test check bench lock
+.PHONY: help setup setup-dev artifacts deploy-local undeploy-local status logs kafka test check bench lock
 
 help: ## Show these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything that a deployment runs, generate code, build the sample models.
-	@$(INSTALL) main mlserver triton
+	@$(INSTALL) main mlserver triton $(BROKER)
 	@$(MAKE) --no-print-directory artifacts
 
 setup-dev:
-	@$(INSTALL) dev mlserver triton
+	@$(INSTALL) dev mlserver triton $(BROKER)
 	@$(MAKE) --no-print-directory artifacts
 
 artifacts:
 	@$(MAIN) protos/generate.py
 	@$(MLSERVER) -m samples.build "$(SELDON_SAMPLES)"
 
-deploy-local: setup ## Start the system and ask a first model something. SAMPLES=none loads no model.
+deploy-local: setup ## Start the system and ask a first model something. SAMPLES=none loads no model. KAFKA=apache.
 	@$(MAIN) -m compose.process up $(if $(filter none,$(SAMPLES)),--no-samples)
 
 undeploy-local: ## Stop the system; nothing stays running. PURGE=1 also deletes its data.
@@ -53,7 +59,11 @@ status: ## Show every part: state, uptime, process, ports, what it waits for.
 logs: ## Follow the logs. PART=name for one of them.
 	@$(MAIN) -m compose.process logs $(PART)
 
-test: setup-dev ## Install what is missing and run all tests. ARGS='-k name' for pytest.
+kafka: ## Fetch Apache Kafka and run it alone, in the foreground, on KAFKA_BROKER_PORT.
+	@$(INSTALL) main kafka
+	@$(MAIN) -m compose.process kafka
+
+test: setup-dev ## Install what is missing and run all tests. ARGS='-k name' for pytest. KAFKA=apache.
 	@"$(TOOLS)/pytest" $(ARGS)
 
 check: setup-dev ## Lint, format, types, and the rules about who may import whom.
@@ -77,3 +87,4 @@ lock: ## Write compose/locks anew, some minutes a file. ARGS=--upgrade for newer
 		--output-file compose/locks/dev.txt pyproject.toml
 	$(COMPILE) --output-file compose/locks/mlserver.txt compose/locks/mlserver.in
 	$(COMPILE) --output-file compose/locks/triton.txt compose/locks/triton.in
+	$(COMPILE) --output-file compose/locks/kafka.txt compose/locks/kafka.in

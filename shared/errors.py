@@ -7,6 +7,8 @@
     ├── NotImplementedYet   part of the API without a behaviour  501 / UNIMPLEMENTED
     ├── Unavailable         a part it needs does not answer      503 / UNAVAILABLE
     ├── DeadlineExceeded    a part it needs was too slow         504 / DEADLINE_EXCEEDED
+    ├── PayloadTooLarge     a message above the limit            413 / RESOURCE_EXHAUSTED
+    ├── Overloaded          too much in flight already           503 / RESOURCE_EXHAUSTED
     └── StateConflict       an event that does not fit the state 500 / INTERNAL
 
 A service raises these from anywhere; its transport turns them into a status and a sentence once, at the edge.
@@ -23,6 +25,7 @@ class Code(Enum):
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
     UNIMPLEMENTED = 12
     INTERNAL = 13
@@ -37,6 +40,7 @@ _HTTP_STATUS = {
     Code.INVALID_ARGUMENT: 400,
     Code.FAILED_PRECONDITION: 400,
     Code.NOT_FOUND: 404,
+    Code.RESOURCE_EXHAUSTED: 429,
     Code.INTERNAL: 500,
     Code.UNIMPLEMENTED: 501,
     Code.UNAVAILABLE: 503,
@@ -48,6 +52,10 @@ class SeldonError(Exception):
     """Base of every error with a meaning for the caller. `str(error)` is the sentence the caller reads."""
 
     code: ClassVar[Code] = Code.INTERNAL
+
+    @property
+    def http_status(self) -> int:
+        return self.code.http_status
 
 
 class InvalidInput(SeldonError):
@@ -81,6 +89,22 @@ class Unavailable(SeldonError):
 
 class DeadlineExceeded(SeldonError):
     code = Code.DEADLINE_EXCEEDED
+
+
+class PayloadTooLarge(SeldonError):
+    code = Code.RESOURCE_EXHAUSTED
+
+    @property
+    def http_status(self) -> int:
+        return 413
+
+
+class Overloaded(SeldonError):
+    code = Code.RESOURCE_EXHAUSTED
+
+    @property
+    def http_status(self) -> int:
+        return 503
 
 
 class StateConflict(SeldonError):

@@ -71,9 +71,13 @@ def probe_app(service: str, readiness: Readiness) -> FastAPI:
 
 
 class HttpServer:
-    """An ASGI app on a port, as an async context manager inside a service's own event loop."""
+    """An ASGI app on a port, as an async context manager inside a service's own event loop.
 
-    def __init__(self, app: object, host: str, port: int) -> None:
+    At its end it takes no more connections and gives answers under way `grace_seconds`; idle connections of callers
+    are kept for `idle_seconds`.
+    """
+
+    def __init__(self, app: object, host: str, port: int, grace_seconds: int = 1, idle_seconds: int = 5) -> None:
         config = uvicorn.Config(
             app,  # type: ignore[arg-type]
             host=host,
@@ -81,7 +85,8 @@ class HttpServer:
             log_config=None,
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=grace_seconds,
+            timeout_keep_alive=idle_seconds,
             # Proxied answers bring their own, and nothing here looks at forwarded addresses.
             proxy_headers=False,
             server_header=False,
@@ -102,6 +107,9 @@ class HttpServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
         self._server.should_exit = True
         if self._task is not None:
             await self._task

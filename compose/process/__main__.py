@@ -1,6 +1,7 @@
 """`python -m compose.process up|down|status|logs`: what the make targets call."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from compose.process import broker
 from compose.process.first_model import load_and_ask
 from compose.process.stack import PartStatus, Stack, follow_logs
 from shared.errors import SeldonError
@@ -48,6 +50,17 @@ def status(output: Annotated[Literal["table", "json"], typer.Option(help="Form o
     else:
         Console().print(_table(rows))
     raise typer.Exit(0 if all(row.ready for row in rows) else 1)
+
+
+@app.command()
+def kafka() -> None:
+    """Run Apache Kafka alone, in the foreground, on KAFKA_BROKER_PORT."""
+    stack = Stack()
+    node = broker.apache(stack.settings, stack.home)
+    node.prepare()
+    command = node.command()
+    _say(f"Apache Kafka listens on {node.address.host}:{node.address.port}; its records are in {_short(node.data)}")
+    os.execv(command[0], command)
 
 
 @app.command()

@@ -47,7 +47,7 @@ class Home:
 
     @property
     def data(self) -> Path:
-        """What survives a restart: the scheduler's database."""
+        """What survives a restart: the scheduler's database and Apache Kafka's records."""
         return self.root / "data"
 
     @property

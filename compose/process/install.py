@@ -1,4 +1,4 @@
-"""Installs what process mode runs: `python3 -m compose.process.install main mlserver triton`.
+"""Installs what process mode runs: `python3 -m compose.process.install main mlserver triton kafka`.
 
 Needs Python 3.11 and nothing else, so that it can make the environments that everything else lives in. Each one holds
 exactly what its lock file says; one whose lock has not changed since is left alone.
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from compose.kafka import jars
 from compose.process.home import REPOSITORY, Home
 from compose.process.libpython import find_libpython
 
@@ -53,6 +54,7 @@ _TARGETS = {
     "dev": (Layer("main", "process"), Layer("main", "dev", base=False)),
     "mlserver": (Layer("mlserver", "mlserver"),),
     "triton": (Layer("triton", "triton"),),
+    "kafka": (Layer("kafka", "kafka"),),
 }
 
 
@@ -67,11 +69,13 @@ def main(targets: list[str]) -> int:
         with _one_at_a_time(home.root / "install.lock"):
             for layer in dict.fromkeys(layer for target in targets for layer in _TARGETS[target]):
                 install(layer, home)
+            if "kafka" in targets:
+                jars.fetch(home.venvs / "kafka" / "jars")
             if "triton" in targets:
                 find_libpython()
             if (home.venvs / "main").is_dir():
                 link_project(home)
-    except (InstallFailed, OSError) as error:
+    except (InstallFailed, jars.NotFetched, OSError) as error:
         print(f"install failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,9 +1,11 @@
-"""The parts of the system as programs: scheduler, Envoy, the inference servers and an agent beside each."""
+"""All parts of the system as programs; those between Kafka and the models come from `flow_parts`."""
 
 import hashlib
 import os
 from pathlib import Path
 
+from compose.process import broker, flow_parts
+from compose.process.common import digest, installed, our_code, url
 from compose.process.home import REPOSITORY, Home
 from compose.process.program import Program
 from compose.process.settings import Settings
@@ -13,13 +15,16 @@ _ENVOY_SOURCES = REPOSITORY / "compose" / "envoy"
 
 def programs(settings: Settings, home: Home, libpython: Path | None) -> tuple[Program, ...]:
     """Every part. `libpython` is the folder of Triton's Python library, if its loader needs to be told."""
+    kafka = broker.program(settings, home)
     return (
+        *([kafka] if kafka else []),
         _scheduler(settings, home),
         _envoy(settings, home),
         _mlserver(settings, home),
         _triton(settings, home, libpython),
         _agent(settings, home, "mlserver"),
         _agent(settings, home, "triton"),
+        *flow_parts.programs(settings, home),
     )
 
 
@@ -50,18 +55,19 @@ def shared_memory_prefix(home: Home) -> str:
 
 
 def _scheduler(settings: Settings, home: Home) -> Program:
-    ports = ("SCHEDULER_XDS_PORT", "SCHEDULER_SERVER_PORT", "SCHEDULER_AGENT_PORT", "SCHEDULER_HEALTH_PORT")
+    kinds = ("XDS", "SERVER", "AGENT", "DATAFLOW", "HEALTH")
     return Program(
         name="scheduler",
         command=(str(home.python("main")), "-m", "services.scheduler"),
         directory=home.root,
-        ready_url=_url(settings, "SCHEDULER_HEALTH_PORT", "/ready"),
-        ports=tuple(settings.port(port) for port in ports),
+        ready_url=url(settings, settings.port("SCHEDULER_HEALTH_PORT"), "/ready"),
+        ports=tuple(settings.port(f"SCHEDULER_{kind}_PORT") for kind in kinds),
         environment={
             "SCHEDULER_HOST": settings.bind_host,
             "SCHEDULER_DB_PATH": str(home.data / "scheduler"),
             **settings.starting_with("SCHEDULER_"),
-            **_our_code(home),
+            **broker.access(settings, home),
+            **our_code(home),
         },
     )
 
@@ -74,13 +80,13 @@ def _envoy(settings: Settings, home: Home) -> Program:
         name="envoy",
         command=(*command, "--disable-hot-restart"),
         directory=home.root,
-        ready_url=_url(settings, "ENVOY_CONTROL_PORT", "/ready"),
+        ready_url=url(settings, settings.port("ENVOY_CONTROL_PORT"), "/ready"),
         ports=tuple(settings.port(port) for port in ports),
         unready="the scheduler's first configuration",
         # Its configuration is read once: a change has to restart it.
         environment={
-            "SELDON_CONFIGURATION": _digest(envoy_config(home), *_lua_files()),
-            "SELDON_INSTALLED": _installed(home, "main"),
+            "SELDON_CONFIGURATION": digest(envoy_config(home), *_lua_files()),
+            "SELDON_INSTALLED": installed(home, "main"),
         },
     )
 
@@ -92,13 +98,13 @@ def _mlserver(settings: Settings, home: Home) -> Program:
         command=(str(home.program("mlserver", "mlserver")), "start", str(model_repository(home, "mlserver"))),
         # MLServer takes a settings.json in its working folder for its own, so this one has to be empty of them.
         directory=home.agent("mlserver"),
-        ready_url=_url(settings, "SERVER_MLSERVER_HTTP_PORT", "/v2/health/ready"),
+        ready_url=url(settings, settings.port("SERVER_MLSERVER_HTTP_PORT"), "/v2/health/ready"),
         ports=tuple(ports.values()),
         environment={
             "MLSERVER_HOST": settings.bind_host,
             **{f"MLSERVER_{kind}_PORT": str(port) for kind, port in ports.items()},
             **settings.starting_with("MLSERVER_"),
-            "SELDON_INSTALLED": _installed(home, "mlserver"),
+            "SELDON_INSTALLED": installed(home, "mlserver"),
         },
     )
 
@@ -126,13 +132,13 @@ def _triton(settings: Settings, home: Home, libpython: Path | None) -> Program:
             "--log-info=false",
         ),
         directory=home.agent("triton"),
-        ready_url=_url(settings, "SERVER_TRITON_HTTP_PORT", "/v2/health/ready"),
+        ready_url=url(settings, settings.port("SERVER_TRITON_HTTP_PORT"), "/v2/health/ready"),
         ports=(http, grpc),
         environment={
             "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in libraries),
             # Models find numpy this way: their Python looks for `python3` here and takes over its environment.
             "PATH": os.pathsep.join((str(home.venvs / "triton" / "bin"), os.defpath)),
-            "SELDON_INSTALLED": _installed(home, "triton"),
+            "SELDON_INSTALLED": installed(home, "triton"),
         },
         stop_seconds=int(exit_timeout) + 5,
     )
@@ -159,7 +165,7 @@ def _agent(settings: Settings, home: Home, server: str) -> Program:
         name=f"agent-{server}",
         command=tuple(command),
         directory=home.root,
-        ready_url=_url(settings, f"AGENT_{kind}_READINESS_PORT", "/ready"),
+        ready_url=url(settings, settings.port(f"AGENT_{kind}_READINESS_PORT"), "/ready"),
         ports=tuple(settings.port(port) for port in own),
         environment={
             "SELDON_SERVER_TYPE": server,
@@ -171,33 +177,10 @@ def _agent(settings: Settings, home: Home, server: str) -> Program:
             "MLSERVER_PARALLEL_WORKERS": settings["MLSERVER_PARALLEL_WORKERS"],
             **settings.starting_with("SELDON_"),
             **{variable: str(settings.port(port)) for variable, port in ports.items()},
-            **_our_code(home),
+            **our_code(home),
         },
     )
 
 
-def _url(settings: Settings, port: str, path: str) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port(port)}{path}"
-
-
-def _our_code(home: Home) -> dict[str, str]:
-    # By name, so that deployments which share an environment still run their own checkout.
-    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "protos" / "gen")))
-    return {"PYTHONPATH": paths, "SELDON_INSTALLED": _installed(home, "main")}
-
-
-def _installed(home: Home, environment: str) -> str:
-    """Changes when the environment was installed anew; whatever runs from it then has to start again."""
-    return _digest(*sorted((home.venvs / environment).glob(".installed-*")))
-
-
 def _lua_files() -> list[Path]:
     return sorted(_ENVOY_SOURCES.glob("*.lua"))
-
-
-def _digest(*files: Path) -> str:
-    content = hashlib.sha256()
-    for file in files:
-        content.update(file.read_bytes() if file.is_file() else b"")
-    return content.hexdigest()[:16]

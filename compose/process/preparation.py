@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from compose.process import parts, rendering
+from compose.process import broker, parts, rendering
 from compose.process.home import REPOSITORY, Home
 from compose.process.settings import Settings
 
@@ -26,6 +26,9 @@ def prepare(settings: Settings, home: Home) -> None:
     }
     write(parts.envoy_config(home), rendering.envoy((_ENVOY / "envoy.yaml").read_text(), values))
     local = Path(settings["LOCAL_MODEL_FOLDER"] or home.samples).absolute()
+    write(broker.config_file(home), broker.config(settings))
+    if broker.kind(settings) == "apache":
+        broker.apache(settings, home).prepare()
     write(parts.agent_config(home), rendering.agent({"samples": home.samples, "models": local}))
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Program:
-    """One process. `ready_url` answers 200 when the part does its work, else with what it waits for."""
+    """One process. `ready_url` answers 200 when the part does its work, else with what it waits for.
+
+    A `tcp:` one has no answers: the part does its work as soon as it listens there."""
 
     name: str
     command: tuple[str, ...]
@@ -19,3 +21,5 @@ class Program:
     """What it waits for when its answer does not say."""
     stop_seconds: int = 10
     """How long it may take to stop by itself before it is killed."""
+    stops_last: bool = False
+    """The others need it until they have stopped. It is also started first."""

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from compose.process.program import Program
 
@@ -25,6 +26,8 @@ class Readiness:
 
 def look(program: Program) -> Readiness:
     """Ask once, for two seconds at most."""
+    if program.ready_url.startswith("tcp:"):
+        return _listens(program)
     try:
         with _direct.open(program.ready_url, timeout=_TIMEOUT_SECONDS):
             return Readiness(True, "")
@@ -33,6 +36,15 @@ def look(program: Program) -> Readiness:
             return Readiness(False, explanation(refusal.read(), program.unready))
     except TimeoutError:
         return Readiness(False, f"an answer from {program.ready_url}")
+    except OSError:
+        return Readiness(False, program.unready)
+
+
+def _listens(program: Program) -> Readiness:
+    place = urlsplit(program.ready_url)
+    try:
+        with socket.create_connection((place.hostname, place.port), _TIMEOUT_SECONDS):
+            return Readiness(True, "")
     except OSError:
         return Readiness(False, program.unready)
 

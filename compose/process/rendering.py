@@ -71,6 +71,7 @@ def _program(program: Program, logs: Path) -> str:
         {
             "command": shlex.join(program.command),
             "directory": program.directory,
+            "priority": 1 if program.stops_last else 999,
             "environment": _environment(program),
             "autostart": "true",
             "autorestart": "true",

@@ -11,7 +11,19 @@ from compose.process.home import REPOSITORY
 from shared.errors import InvalidInput
 
 _HIGHEST_PORT = 65_535
-_PREFIXES = ("SCHEDULER_", "ENVOY_", "SERVER_", "MLSERVER_", "TRITON_", "AGENT_", "SELDON_")
+_PREFIXES = (
+    "SCHEDULER_",
+    "ENVOY_",
+    "SERVER_",
+    "MLSERVER_",
+    "TRITON_",
+    "AGENT_",
+    "KAFKA_",
+    "DATAFLOW_",
+    "MODELGATEWAY_",
+    "PIPELINEGATEWAY_",
+    "SELDON_",
+)
 # About where things are or how commands behave, not about a part.
 _NOT_SETTINGS = frozenset({"SELDON_HOME", "SELDON_VENVS", "SELDON_SAMPLES"})
 
@@ -30,6 +42,10 @@ class Settings:
 
     def port(self, name: str) -> int:
         return int(self[name])
+
+    def number(self, name: str, lowest: int, highest: int) -> int:
+        """Raises InvalidInput for what is not a whole number within these bounds."""
+        return _number(name, self[name], lowest, highest)
 
     def starting_with(self, prefix: str) -> dict[str, str]:
         return {name: value for name, value in self.values.items() if name.startswith(prefix)}
@@ -74,7 +90,7 @@ def _is_setting(name: str) -> bool:
     return name.startswith(_PREFIXES) and not name.endswith("_PORT") and name not in _NOT_SETTINGS
 
 
-def _number(name: str, value: str, lowest: int) -> int:
-    if not value.isascii() or not value.isdecimal() or not lowest <= int(value) <= _HIGHEST_PORT:
-        raise InvalidInput.of_field(name, value, f"write a number from {lowest} to {_HIGHEST_PORT}")
+def _number(name: str, value: str, lowest: int, highest: int = _HIGHEST_PORT) -> int:
+    if not value.isascii() or not value.isdecimal() or not lowest <= int(value) <= highest:
+        raise InvalidInput.of_field(name, value, f"write a number from {lowest} to {highest}")
     return int(value)

@@ -22,7 +22,7 @@ from shared.errors import DeadlineExceeded, InvalidInput, NotFound, Unavailable
 
 _POLL_SECONDS = 0.1
 _OPEN_FILES = 65_536
-_SHUTDOWN_SECONDS = 25.0
+_SHUTDOWN_SECONDS = 30.0
 _LAST_BYTES = 2048
 
 
@@ -79,7 +79,7 @@ class Stack:
         """Stop everything, whoever supervises it; `purge` also deletes models, database, logs and configuration."""
         with self._one_at_a_time():
             with suppress(Unavailable):
-                self._supervisor.shutdown()
+                self._supervisor.shutdown(last=[program.name for program in self._programs() if program.stops_last])
                 self._wait_until_all_ended()
             leftovers.end(self.home.root)
             for segment in Path("/dev/shm").glob(f"{parts.shared_memory_prefix(self.home)}*"):

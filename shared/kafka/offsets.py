@@ -1,15 +1,23 @@
 """Committed offsets of any number of groups over one connection, without joining them."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import for_code
-from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
+from shared.backoff import exponential
 from shared.kafka.config import KafkaConfig
+
+_FIRST_DELAY: Final = 0.05
+_LONGEST_DELAY: Final = 1.0
+_RETRIES: Final = 9
+_NO_ERROR: Final = 0
 
 
 class GroupOffsets:
@@ -36,19 +44,26 @@ class GroupOffsets:
             self._admin = None
 
     async def fetch(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The committed offsets; a partition for which the group has none is left out."""
+        """The committed offsets; a partition for which the group has none is left out. Raises a KafkaError."""
         wanted = list(partitions)
         if not wanted:
             return {}
-        assert self._admin is not None, "start it first"
-        found = await self._admin.list_consumer_group_offsets(group, await self._coordinator(group), wanted)
-        return {partition: entry.offset for partition, entry in found.items() if entry.offset >= 0}
+        by_topic: dict[str, list[int]] = defaultdict(list)
+        for partition in wanted:
+            by_topic[partition.topic].append(partition.partition)
+        # The library's own call takes a coordinator that is still loading for one without offsets.
+        response = await self._answer(group, OffsetFetchRequest(group, list(by_topic.items())))
+        return {
+            TopicPartition(topic, partition): offset
+            for topic, entries in response.topics
+            for partition, offset, _, _ in entries
+            if offset >= 0
+        }
 
     async def commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
-        """Raises a KafkaError when the broker refuses; the next attempt then looks for the coordinator again."""
+        """Raises a KafkaError when the broker refuses."""
         if not offsets:
             return
-        assert self._admin is not None, "start it first"
         by_topic: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
         for partition, offset in offsets.items():
             by_topic[partition.topic].append((partition.partition, offset, ""))
@@ -59,18 +74,28 @@ class GroupOffsets:
             OffsetCommitRequest.DEFAULT_RETENTION_TIME,
             list(by_topic.items()),
         )
-        try:
-            response: Any = await self._admin._send_request(request, await self._coordinator(group))
-            for _, partitions in response.topics:
-                for _, code in partitions:
-                    if code:
-                        raise for_code(code)(f"committing offsets of group {group}")
-        except Exception:
-            self._coordinators.pop(group, None)
-            raise
+        await self._answer(group, request)
 
-    async def _coordinator(self, group: str) -> int:
+    async def _answer(self, group: str, request: Any) -> Any:
+        """Ask the group's coordinator, again for some seconds while it moves, loads, or has just been asked for."""
+        for delay in (*islice(exponential(_FIRST_DELAY, _LONGEST_DELAY), _RETRIES), None):
+            try:
+                return await self._ask(group, request)
+            except KafkaError as error:
+                self._coordinators.pop(group, None)
+                if not error.retriable or delay is None:
+                    raise
+                await asyncio.sleep(delay)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _ask(self, group: str, request: Any) -> Any:
         assert self._admin is not None, "start it first"
         if group not in self._coordinators:
             self._coordinators[group] = await self._admin.find_coordinator(group)
-        return self._coordinators[group]
+        response: Any = await self._admin._send_request(request, self._coordinators[group])
+        codes = [getattr(response, "error_code", _NO_ERROR)]
+        codes += [entry[-1] for _, entries in response.topics for entry in entries]
+        for code in codes:
+            if code != _NO_ERROR:
+                raise for_code(code)(f"group {group}")
+        return response

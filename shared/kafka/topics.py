@@ -52,12 +52,15 @@ class TopicAdmin:
         return counts
 
     async def partitions(self, names: Iterable[str]) -> dict[str, int]:
-        """The number of partitions of those topics that exist."""
+        """The number of partitions of those topics that exist. Raises Unavailable."""
         assert self._admin is not None, "start it first"
-        # Asking about a topic that does not exist would make some brokers create it, with partitions of their own.
-        existing = set(await self._admin.list_topics())
-        wanted = [name for name in names if name in existing]
-        described = await self._admin.describe_topics(wanted) if wanted else []
+        try:
+            # Asking about a topic that does not exist would make some brokers create it, with partitions of their own.
+            existing = set(await self._admin.list_topics())
+            wanted = [name for name in names if name in existing]
+            described = await self._admin.describe_topics(wanted) if wanted else []
+        except KafkaError as error:
+            raise Unavailable(f"Kafka does not tell its topics: {error!r}") from None
         return {
             topic["topic"]: len(topic["partitions"])
             for topic in described
@@ -67,7 +70,10 @@ class TopicAdmin:
     async def delete(self, names: Iterable[str]) -> None:
         """Remove topics with all their records; what does not exist is ignored. Raises Unavailable."""
         assert self._admin is not None, "start it first"
-        response = await self._admin.delete_topics(list(names))
+        try:
+            response = await self._admin.delete_topics(list(names))
+        except KafkaError as error:
+            raise Unavailable(f"Kafka does not delete topics: {error!r}") from None
         for name, code in response.topic_error_codes:
             if code not in (_NO_ERROR, UnknownTopicOrPartitionError.errno):
                 raise Unavailable(f"Kafka does not delete topic {name}: {for_code(code).__name__}")

@@ -1,12 +1,16 @@
 """A producer: batches what is sent within one turn of the event loop, acknowledged by all replicas."""
 
 import asyncio
+from typing import Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
 from shared.kafka.config import KafkaConfig
 from shared.kafka.headers import Headers
+
+_FLUSH_SECONDS: Final = 3.0
 
 
 class Writer:
@@ -29,10 +33,17 @@ class Writer:
         self._producer = producer
 
     async def stop(self) -> None:
-        """Flush and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        """Flush and disconnect. What no broker takes within three seconds fails."""
+        if self._producer is None:
+            return
+        producer, self._producer = self._producer, None
+        stopping = asyncio.create_task(producer.stop())
+        await asyncio.wait([stopping], timeout=_FLUSH_SECONDS)
+        if not stopping.done():
+            # The library itself would wait until the requests time out.
+            await producer._sender.close()
+            producer._message_accumulator.fail_all(KafkaTimeoutError("no broker took the record before the stop"))
+        await stopping
 
     async def send(
         self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: Headers

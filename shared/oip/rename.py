@@ -23,7 +23,7 @@ def rename(message: bytes, internal: str) -> bytes:
             kept.append(message[start:field_start])
             start = position
     kept.append(message[start:])
-    return b"".join([_NAME_TAG, _varint(len(name)), name, *kept])
+    return b"".join([_NAME_TAG, varint(len(name)), name, *kept])
 
 
 def _read_varint(message: bytes, position: int) -> tuple[int, int]:
@@ -56,7 +56,8 @@ def _skip(message: bytes, position: int, wire_type: int) -> int:
     return position
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number that is not negative, as protobuf writes it."""
     encoded = bytearray()
     while value >= 0x80:
         encoded.append(value & 0x7F | 0x80)

@@ -85,4 +85,4 @@ def test_another_python_or_system_is_refused() -> None:
 
 def test_unknown_targets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert install.main(["everything"]) == 2
-    assert "main,dev,mlserver,triton" in capsys.readouterr().err
+    assert "main,dev,mlserver,triton,kafka" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_ordinary_values_are_not_refused(tmp_path: Path) -> None:
 def test_every_part_is_written_with_ports_of_its_own(tmp_path: Path) -> None:
     made = parts.programs(settings.load(), Home.of({}, root=tmp_path), libpython=None)
     text = rendering.supervisord(made, tmp_path / "socket", tmp_path, tmp_path, 1024)
-    assert len(_read(text, tmp_path)) == len(made) == 6
+    assert len(_read(text, tmp_path)) == len(made) == 10
     ports = [port for program in made for port in program.ports]
     assert len(ports) == len(set(ports))
 

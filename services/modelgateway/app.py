@@ -1,0 +1,93 @@
+"""Wires the model gateway: probes from the beginning, then Kafka, then the scheduler."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from services.modelgateway.commits import Commits
+from services.modelgateway.gateway import Gateway
+from services.modelgateway.inference import Inference
+from services.modelgateway.metrics import GatewayMetrics
+from services.modelgateway.models import Models
+from services.modelgateway.outputs import Outputs
+from services.modelgateway.scheduler_link import SchedulerLink
+from services.modelgateway.settings import ModelGatewaySettings
+from shared.kafka.clients import KafkaClients
+from shared.kafka.config import load_config
+from shared.logs import logger
+from shared.probes import VERSION, HttpServer, Readiness, probe_app
+
+_log = logger("app")
+
+
+async def run(settings: ModelGatewaySettings) -> None:
+    """Work until SIGTERM or SIGINT. Raises InvalidInput for wrong Kafka settings, Unavailable for a lost log."""
+    working = asyncio.create_task(serve(settings, GatewayMetrics()))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def serve(settings: ModelGatewaySettings, metrics: GatewayMetrics) -> None:
+    """Work until cancelled; raises as `run` does."""
+    readiness = Readiness(["kafka", "scheduler"])
+
+    def part(name: str) -> Callable[[str], None]:
+        def told(missing: str) -> None:
+            if missing:
+                readiness.waiting(name, missing)
+            else:
+                readiness.satisfied(name)
+
+        return told
+
+    path = Path(settings.kafka_config_path) if settings.kafka_config_path else None
+    clients = KafkaClients(load_config(path, settings.namespace, os.environ))
+    async with contextlib.AsyncExitStack() as stack:
+        probes = probe_app("modelgateway", readiness)
+        await stack.enter_async_context(HttpServer(probes, settings.host, settings.health_port))
+        _log.info("started", version=VERSION, name=settings.pod_name, health_port=settings.health_port)
+        await clients.start(part("kafka"))
+        stack.push_async_callback(clients.stop)
+        await _work(settings, clients, metrics, part("kafka"), part("scheduler"))
+
+
+async def _work(
+    settings: ModelGatewaySettings,
+    clients: KafkaClients,
+    metrics: GatewayMetrics,
+    kafka: Callable[[str], None],
+    scheduler: Callable[[str], None],
+) -> None:
+    envoy = f"{settings.envoy_host}:{settings.envoy_port}"
+    inference = Inference(envoy, settings.worker_timeout_ms / 1000, metrics)
+    gateway = Gateway(clients, inference, Outputs(clients, metrics, kafka), metrics)
+    commits = Commits(clients, metrics, kafka)
+    models = Models(
+        settings.pod_name, settings.num_workers, settings.max_num_consumers, clients, gateway, commits, metrics
+    )
+    target = f"{settings.scheduler_host}:{settings.scheduler_port}"
+    link = SchedulerLink(target, settings.pod_name, models, scheduler)
+    tasks = [
+        asyncio.create_task(gateway.run(), name="reading"),
+        asyncio.create_task(commits.run(lambda: list(gateway.feeds)), name="committing"),
+        asyncio.create_task(link.run(), name="scheduler link"),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        _log.info("stopping")
+        for task in tasks:
+            task.cancel()
+        failures = [
+            each for each in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(each, Exception)
+        ]
+        await link.close()
+        await models.close(orderly=not failures)
+        await inference.close()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,157 @@
+"""Reads the input topics of all models at this gateway, calls the models and writes what they answer."""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.modelgateway.failures import Failure
+from services.modelgateway.feed import Feed, Job
+from services.modelgateway.inference import Inference, Reply
+from services.modelgateway.metrics import GatewayMetrics
+from services.modelgateway.outputs import Outputs
+from services.modelgateway.passed_headers import deadline_ms, for_call
+from services.modelgateway.payloads import Poison, request_of
+from shared.kafka import headers as kafka
+from shared.kafka.clients import KafkaClients
+from shared.kafka.progress import Progress
+from shared.kafka.reader import Record
+from shared.logs import logger
+
+_log = logger("gateway")
+_POLL_DELAY: Final = 1.0
+_LARGE_VALUE: Final = 1024 * 1024
+"""Bytes from which a value is looked at in a thread, as that takes long enough for others to notice."""
+
+
+class Gateway:
+    """The only user of the reader. One slow model stops nothing but the reading of its own partitions."""
+
+    def __init__(self, clients: KafkaClients, inference: Inference, outputs: Outputs, metrics: GatewayMetrics) -> None:
+        self._clients = clients
+        self._inference = inference
+        self._outputs = outputs
+        self._metrics = metrics
+        self._by_topic: dict[str, Feed] = {}
+
+    @property
+    def feeds(self) -> Collection[Feed]:
+        return self._by_topic.values()
+
+    def add(self, feed: Feed, topic: str, starts: Mapping[TopicPartition, int]) -> None:
+        """Read partitions of a model's input topic from these offsets on."""
+        self._by_topic[topic] = feed
+        feed.progress.update({partition: Progress(start) for partition, start in starts.items()})
+        self._clients.reader.add(starts)
+        if feed.paused:
+            self._pause(feed, starts)
+
+    async def quiesce(self, feed: Feed, partitions: Iterable[TopicPartition], seconds: float) -> None:
+        """Stop reading these partitions of a model and let its calls in flight end within this time.
+
+        What has not ended then is given up, and read again by whoever reads next.
+        """
+        stopped = set(partitions) & feed.progress.keys()
+        self._clients.reader.remove(stopped)
+        ended = {id(feed.progress[partition]) for partition in stopped}
+        feed.lane.drop(lambda job: id(job.progress) in ended)
+        working = [task for task, progress in feed.tasks.items() if id(progress) in ended]
+        if working:
+            _, late = await asyncio.wait(working, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._start_calls(feed)
+
+    def forget(self, feed: Feed, partitions: Iterable[TopicPartition]) -> None:
+        """Drop the progress of partitions that are not read any more."""
+        for partition in list(partitions):
+            feed.progress.pop(partition, None)
+            feed.committed.pop(partition, None)
+
+    def remove(self, topic: str) -> None:
+        """Forget a model."""
+        feed = self._by_topic.pop(topic, None)
+        if feed is not None:
+            self._metrics.forget(feed.model)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises Unavailable when the broker has lost its records."""
+        while True:
+            try:
+                batches = await self._clients.reader.poll()
+            except KafkaError as error:
+                _log.warning("not read", reason=str(error) or type(error).__name__, retry_seconds=_POLL_DELAY)
+                await asyncio.sleep(_POLL_DELAY)
+                continue
+            if batches:
+                self._accept(batches)
+
+    def _accept(self, batches: Mapping[TopicPartition, list[Record]]) -> None:
+        touched: dict[str, Feed] = {}
+        for partition, records in batches.items():
+            feed = self._by_topic.get(partition.topic)
+            progress = feed.progress.get(partition) if feed is not None else None
+            if feed is None or progress is None:
+                continue
+            for record in records:
+                progress.begin(record.offset)
+                feed.lane.put(Job(record, progress), record.key, len(record.value or b""))
+            touched[feed.model] = feed
+        self._metrics.polled.observe(sum(map(len, batches.values())))
+        for feed in touched.values():
+            self._start_calls(feed)
+
+    def _start_calls(self, feed: Feed) -> None:
+        for job in feed.lane.startable():
+            task = asyncio.create_task(self._work(feed, job))
+            feed.tasks[task] = job.progress
+            task.add_done_callback(feed.tasks.pop)
+        if feed.lane.full and not feed.paused:
+            feed.paused = True
+            self._pause(feed, feed.progress)
+        elif feed.paused and feed.lane.drained:
+            feed.paused = False
+            for partition in feed.progress:
+                self._clients.reader.resume(partition)
+
+    def _pause(self, feed: Feed, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._clients.reader.pause(partition)
+
+    async def _work(self, feed: Feed, job: Job) -> None:
+        lane, record = feed.lane, job.record
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._start_calls, feed)
+            stack.callback(lane.finished, record.key)
+            try:
+                outcome = await self._call(feed.model, record)
+            finally:
+                lane.called()
+            self._start_calls(feed)
+            await self._outputs.write(feed.destination, record, outcome)
+            job.progress.finish(record.offset)
+
+    async def _call(self, model: str, record: Record) -> Reply | Failure:
+        try:
+            infer_type = kafka.text(record.headers, kafka.INFER_TYPE)
+            if len(record.value or b"") < _LARGE_VALUE:
+                request = request_of(record.value, infer_type)
+            else:
+                request = await asyncio.to_thread(request_of, record.value, infer_type)
+            metadata = for_call(record.headers, model)
+            return await self._inference.infer(model, request, metadata, deadline_ms(record.headers))
+        except Poison as poison:
+            return self._poisoned(model, record, poison.kind, Failure("INVALID_ARGUMENT", str(poison)))
+        except Exception as error:
+            _log.exception("record not understood", model=model, exc_info=error)
+            return self._poisoned(model, record, "unforeseen", Failure("INTERNAL", repr(error)))
+
+    def _poisoned(self, model: str, record: Record, kind: str, failure: Failure) -> Failure:
+        self._metrics.poison.labels(model, kind).inc()
+        place = f"{record.topic}[{record.partition}]@{record.offset}"
+        _log.warning("record without a call", model=model, record=place, kind=kind, reason=failure.details[:500])
+        return failure

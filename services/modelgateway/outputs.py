@@ -1,0 +1,105 @@
+"""Outcomes on their way to Kafka: sent again until acknowledged, and turned into errors where they are refused."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka.errors import (
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+)
+
+from services.modelgateway.failures import Failure
+from services.modelgateway.inference import Reply
+from services.modelgateway.metrics import GatewayMetrics
+from services.modelgateway.passed_headers import Header, for_error, for_output
+from shared.backoff import exponential
+from shared.kafka.clients import KafkaClients
+from shared.kafka.reader import Record
+from shared.logs import logger
+
+_log = logger("outputs")
+_FIRST_DELAY: Final = 0.2
+_LONGEST_DELAY: Final = 5.0
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError, RecordTooLargeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the outcomes of one model go, with the number of partitions of each topic."""
+
+    model: str
+    outputs: str
+    output_partitions: int
+    errors: str
+    error_partitions: int
+
+
+class Outputs:
+    """`status` is told what is wrong with Kafka, and an empty text when nothing is."""
+
+    def __init__(self, clients: KafkaClients, metrics: GatewayMetrics, status: Callable[[str], None]) -> None:
+        self._clients = clients
+        self._metrics = metrics
+        self._status = status
+
+    async def write(self, destination: Destination, record: Record, outcome: Reply | Failure) -> None:
+        """Returns when the outcome of `record` is acknowledged, or is one that Kafka will never take."""
+        if isinstance(outcome, Reply):
+            refusal = await self._write_reply(destination, record, outcome)
+            if refusal is None:
+                return
+            outcome = refusal
+        headers = for_error(record.headers, destination.model, outcome)
+        partition = min(record.partition, destination.error_partitions - 1)
+        text = outcome.text.encode(errors="replace")
+        refused = await self._send(destination.model, destination.errors, text, record.key, partition, headers)
+        if refused is not None:
+            _log.error("outcome lost: Kafka refuses the error", model=destination.model, reason=_sentence(refused))
+
+    async def _write_reply(self, destination: Destination, record: Record, reply: Reply) -> Failure | None:
+        headers = for_output(record.headers, reply.headers)
+        partition = min(record.partition, destination.output_partitions - 1)
+        topic = destination.outputs
+        refused = await self._send(destination.model, topic, reply.value, record.key, partition, headers)
+        if refused is None:
+            return None
+        if isinstance(refused, _TOO_LARGE):
+            limit = self._clients.config.message_max_bytes
+            return Failure(
+                "RESOURCE_EXHAUSTED",
+                f"the reply of {destination.model} has {len(reply.value)} bytes, a record on {topic} may have {limit} "
+                "with its headers (message.max.bytes)",
+            )
+        return Failure("INTERNAL", f"Kafka does not take the reply of {destination.model}: {_sentence(refused)}")
+
+    async def _send(
+        self, model: str, topic: str, value: bytes, key: bytes | None, partition: int, headers: list[Header]
+    ) -> Exception | None:
+        """None when acknowledged; an error that would come again."""
+        failed = False
+        for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
+            try:
+                await (await self._clients.writer.send(topic, value, key, partition, headers))
+            except Exception as error:
+                if not (getattr(error, "retriable", False) or isinstance(error, KafkaTimeoutError)):
+                    self._metrics.send_failures.labels(model, "record").inc()
+                    _log.warning("record refused", model=model, topic=topic, reason=_sentence(error))
+                    return error
+                failed = True
+                self._metrics.send_failures.labels(model, "kafka").inc()
+                self._status(f"kafka does not take records of {topic}: {_sentence(error)}")
+                _log.warning("not sent", model=model, topic=topic, reason=_sentence(error), retry_seconds=delay)
+                await asyncio.sleep(delay)
+            else:
+                if failed:
+                    self._status("")
+                return None
+        raise AssertionError("delays never end")
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,49 @@
+"""One call of a client, from its arrival to its answer."""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from services.pipelinegateway.passed_headers import HEADER_KEY, Header, for_record, for_reply
+from shared.kafka import headers as kafka
+from shared.kafka.names import record_key
+
+
+class Call:
+    """What goes on the record and what comes back to the client beside the answer itself.
+
+    `received` are the client's headers with lower-case names; `own_id` is unique, the client's own id need not be.
+    """
+
+    def __init__(self, own_id: str, received: Iterable[Header], client_id: bytes | None) -> None:
+        self.started: Final = time.perf_counter()
+        self.own_id: Final = own_id
+        self.request_id: Final = client_id or own_id.encode()
+        self.key = b""
+        self.resource = ""
+        """Name of the resource, once it is known to exist; what clients make up is no label of a metric."""
+        self._sent: Final = for_record(received)
+        self._reply: list[Header] = []
+
+    def record(self, partition: int, name: str, deadline_ms: int) -> list[Header]:
+        """Headers of the record; from now on replies name its key."""
+        self.key = record_key(partition, name, self.own_id)
+        return [
+            *self._sent,
+            (kafka.REQUEST_ID, self.request_id),
+            (kafka.PIPELINE, name.encode()),
+            (kafka.DEADLINE, str(deadline_ms).encode()),
+        ]
+
+    def answered(self, headers: kafka.Headers) -> None:
+        self._reply = for_reply(headers, self._sent)
+
+    @property
+    def reply_headers(self) -> list[Header]:
+        key = [(HEADER_KEY, self.key)] if self.key else []
+        return [(kafka.REQUEST_ID, self.request_id), *key, *self._reply]
+
+    @property
+    def seconds(self) -> float:
+        """Since its arrival."""
+        return time.perf_counter() - self.started

@@ -1,0 +1,105 @@
+"""What REST and gRPC have in common: which pipeline is meant, the way through Kafka, readiness and metadata."""
+
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from services.pipelinegateway.calls import Call
+from services.pipelinegateway.deadlines import HEADER_TIMEOUT, timeout_seconds
+from services.pipelinegateway.exchange import Exchange, Patience
+from services.pipelinegateway.models import Models
+from services.pipelinegateway.models_behind import ModelsBehind
+from services.pipelinegateway.passed_headers import Header
+from services.pipelinegateway.pipeline_metadata import describe
+from services.pipelinegateway.pipelines import Pipelines
+from services.pipelinegateway.request_ids import RequestIds
+from services.pipelinegateway.resources import Kind, Resource
+from services.pipelinegateway.routes import Route
+from shared.errors import NotFound, Unavailable
+
+NAME: Final = "seldon-pipeline-gateway"
+EXTENSIONS: Final = ("binary_tensor_data",)
+
+
+class Gateway:
+    """`closed` is why nothing is taken now, as text for callers; empty while the gateway works."""
+
+    def __init__(
+        self,
+        ids: RequestIds,
+        pipelines: Pipelines,
+        models: Models,
+        exchange: Exchange,
+        behind: ModelsBehind,
+        timeout_ms: int,
+        message_max_bytes: int,
+    ) -> None:
+        self._ids = ids
+        self._pipelines = pipelines
+        self._models = models
+        self._exchange = exchange
+        self._behind = behind
+        self._timeout_ms = timeout_ms
+        self.message_max_bytes: Final = message_max_bytes
+        self.closed = "it is not connected to Kafka yet"
+
+    def arrive(self, received: Iterable[Header], client_id: bytes | None) -> Call:
+        """A call has come in; `received` are its headers with lower-case names."""
+        return Call(self._ids.new(int(time.time())), received, client_id)
+
+    async def route(self, call: Call, resource: Resource) -> Route:
+        """Raises NotFound, RejectedRequest for a pipeline without output, or Unavailable."""
+        if self.closed:
+            raise Unavailable(f"the pipeline gateway takes no requests now: {self.closed}")
+        if resource.kind is Kind.PIPELINE:
+            route = self._pipelines.route(resource.name)
+        else:
+            try:
+                route = await self._models.route(resource.name)
+            except KafkaError as error:
+                raise Unavailable(f"Kafka does not say whether {resource} has topics: {error!r}") from None
+        call.resource = resource.name
+        return route
+
+    def patience(self, header: str | None, caller_seconds: float | None = None) -> Patience:
+        """How long to wait from now on. Raises InvalidInput for a wrong header."""
+        return Patience(timeout_seconds(self._timeout_ms, header, caller_seconds))
+
+    async def infer(self, call: Call, route: Route, value: bytes, patience: Patience) -> bytes:
+        """See `Exchange.ask`."""
+        return await self._exchange.ask(call, route, value, patience)
+
+    async def not_ready(self, resource: Resource, call: Call) -> list[str]:
+        """The models that stand in the way. Raises NotFound for an unknown pipeline."""
+        names = [resource.name]
+        if resource.kind is Kind.PIPELINE:
+            names = [step.model for step in self._pipelines.definition(resource.name).steps]
+        return await self._behind.not_ready(names, _text(call.request_id))
+
+    async def metadata(self, resource: Resource, call: Call) -> dict[str, Any]:
+        """In its JSON form. Raises NotFound."""
+        request_id = _text(call.request_id)
+        if resource.kind is Kind.MODEL:
+            found = await self._behind.metadata([resource.name], request_id)
+            if resource.name not in found:
+                raise NotFound(f"{resource} tells nothing about itself: it is not loaded or does not answer")
+            return found[resource.name]
+        definition = self._pipelines.definition(resource.name)
+        models = await self._behind.metadata([step.model for step in definition.steps], request_id)
+        return describe(definition, models)
+
+
+def timeout_header(received: Iterable[Header]) -> str | None:
+    """The last one wins."""
+    found = None
+    for name, value in received:
+        if name == HEADER_TIMEOUT:
+            found = value.decode("latin-1")
+    return found
+
+
+def _text(request_id: bytes) -> str:
+    """Fit for a header line."""
+    return "".join(character for character in request_id.decode(errors="replace") if character.isprintable())

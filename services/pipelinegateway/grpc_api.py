@@ -1,0 +1,150 @@
+"""The gRPC side: messages of callers go to Kafka as the bytes that they are."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from mlops.v2_dataplane import v2_dataplane_pb2 as oip
+
+from services.pipelinegateway.answers import BadAnswer, code_name, metric_code
+from services.pipelinegateway.calls import Call
+from services.pipelinegateway.gateway import EXTENSIONS, NAME, Gateway, timeout_header
+from services.pipelinegateway.metrics import GRPC, GatewayMetrics
+from services.pipelinegateway.passed_headers import Header
+from services.pipelinegateway.pipeline_metadata import to_proto
+from services.pipelinegateway.resources import Kind, Resource, resource_of
+from services.pipelinegateway.rest_codec import check_request
+from shared.errors import InvalidInput, NotFound, NotImplementedYet, SeldonError
+from shared.names import HEADER_REQUEST_ID
+from shared.probes import VERSION
+from shared.rpc import SERVER_OPTIONS, server, unlimited
+
+SERVICE: Final = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_BINARY: Final = "-bin"
+
+Metadata: TypeAlias = list[tuple[str, str | bytes]]
+
+
+class GrpcApi(grpc.GenericRpcHandler):
+    """Handler of the inference service; methods that it does not know end as UNIMPLEMENTED."""
+
+    def __init__(self, gateway: Gateway, metrics: GatewayMetrics) -> None:
+        self._gateway = gateway
+        self._metrics = metrics
+        self._handlers = {
+            "ModelInfer": grpc.unary_unary_rpc_method_handler(self._infer),
+            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self._stream),
+            "ModelReady": _unary(self._model_ready, oip.ModelReadyRequest),
+            "ModelMetadata": _unary(self._model_metadata, oip.ModelMetadataRequest),
+            "ServerLive": _unary(self._server_live, oip.ServerLiveRequest),
+            "ServerReady": _unary(self._server_ready, oip.ServerReadyRequest),
+            "ServerMetadata": _unary(self._server_metadata, oip.ServerMetadataRequest),
+        }
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        service, _, method = str(details.method).lstrip("/").partition("/")
+        return self._handlers.get(method) if service == SERVICE else None
+
+    async def _infer(self, request: bytes, context: Any) -> bytes:
+        call, received = self._arrive(context)
+        code = "INTERNAL"
+        try:
+            answer = await self._exchange(request, context, call, received)
+            await context.send_initial_metadata(_metadata(call))
+            code = "OK"
+            return answer
+        except SeldonError as error:
+            code = code_name(error)
+            # Raised here, so that the status is the one that came back even where it is not one of our own errors'.
+            await context.abort(grpc.StatusCode[code], str(error), tuple(_metadata(call)))
+            raise
+        except BaseException as error:
+            code = _code_of_end(error, context)
+            raise
+        finally:
+            self._metrics.inferred(call.resource, GRPC, metric_code(code), call.seconds)
+
+    async def _exchange(self, request: bytes, context: Any, call: Call, received: list[Header]) -> bytes:
+        patience = self._gateway.patience(timeout_header(received), context.time_remaining())
+        route = await self._gateway.route(call, resource_of(received, None))
+        check_request(_parsed(request))
+        answer = await self._gateway.infer(call, route, request, patience)
+        try:
+            oip.ModelInferResponse.FromString(answer)
+        except DecodeError as error:
+            raise BadAnswer(f"the answer of {route.resource} is no ModelInferResponse: {error}") from None
+        return answer
+
+    async def _stream(self, _requests: Any, _context: Any) -> None:
+        raise NotImplementedYet("pipelines are not served as streams: call ModelInfer for each request")
+
+    async def _model_ready(self, request: oip.ModelReadyRequest, context: Any) -> oip.ModelReadyResponse:
+        call, received = self._arrive(context)
+        missing = await self._gateway.not_ready(_named(received, request.name), call)
+        return oip.ModelReadyResponse(ready=not missing)
+
+    async def _model_metadata(self, request: oip.ModelMetadataRequest, context: Any) -> oip.ModelMetadataResponse:
+        call, received = self._arrive(context)
+        resource = _named(received, request.name)
+        if resource.kind is Kind.MODEL:
+            raise NotFound(f"metadata is that of pipelines, and {resource.name} is a model: ask without this gateway")
+        return to_proto(await self._gateway.metadata(resource, call))
+
+    async def _server_live(self, _request: oip.ServerLiveRequest, _context: Any) -> oip.ServerLiveResponse:
+        return oip.ServerLiveResponse(live=True)
+
+    async def _server_ready(self, _request: oip.ServerReadyRequest, _context: Any) -> oip.ServerReadyResponse:
+        return oip.ServerReadyResponse(ready=not self._gateway.closed)
+
+    async def _server_metadata(self, _request: oip.ServerMetadataRequest, _context: Any) -> oip.ServerMetadataResponse:
+        return oip.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
+
+    def _arrive(self, context: Any) -> tuple[Call, list[Header]]:
+        received = [
+            (name, value if isinstance(value, bytes) else value.encode())
+            for name, value in context.invocation_metadata() or ()
+        ]
+        ids = [value for name, value in received if name == HEADER_REQUEST_ID and value]
+        return self._gateway.arrive(received, ids[-1] if ids else None), received
+
+
+def make_server(api: GrpcApi) -> grpc.aio.Server:
+    made = server([SERVICE], unlimited(SERVER_OPTIONS))
+    made.add_generic_rpc_handlers((api,))
+    return made
+
+
+def _unary(behaviour: Any, request: Any) -> "grpc.RpcMethodHandler[Any, Any]":
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=request.FromString,
+        response_serializer=lambda response: response.SerializeToString(),
+    )
+
+
+def _parsed(request: bytes) -> oip.ModelInferRequest:
+    try:
+        return oip.ModelInferRequest.FromString(request)
+    except DecodeError as error:
+        raise InvalidInput(f"the message is no ModelInferRequest: {error}") from None
+
+
+def _named(received: Sequence[Header], name: str) -> Resource:
+    return resource_of(received, Resource(Kind.PIPELINE, name) if name else None)
+
+
+def _metadata(call: Call) -> Metadata:
+    return [
+        (name, value if name.endswith(_BINARY) else value.decode("ascii", errors="replace"))
+        for name, value in call.reply_headers
+    ]
+
+
+def _code_of_end(error: BaseException, context: Any) -> str:
+    """Of a call that its caller or the server ended, or that failed in an unforeseen way."""
+    if isinstance(error, Exception):
+        return "INTERNAL"
+    left = context.time_remaining()
+    return "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"

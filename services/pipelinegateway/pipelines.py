@@ -1,0 +1,74 @@
+"""The pipelines that this gateway serves, as the scheduler says."""
+
+import asyncio
+from collections import defaultdict
+
+from services.pipelinegateway.answer_topics import AnswerTopics
+from services.pipelinegateway.resources import Kind, Resource
+from services.pipelinegateway.routes import Definition, Route
+from shared.errors import NotFound, RejectedRequest
+from shared.kafka.names import TopicNames
+from shared.kafka.topics import TopicAdmin
+
+
+class Pipelines:
+    """Loaded by name: another version of a pipeline replaces its definition, its topics and requests stay."""
+
+    def __init__(self, names: TopicNames, topics: TopicAdmin, answers: AnswerTopics) -> None:
+        self._names = names
+        self._topics = topics
+        self._answers = answers
+        self._definitions: dict[str, Definition] = {}
+        self._routes: dict[str, Route] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def definition(self, name: str) -> Definition:
+        """Raises NotFound."""
+        try:
+            return self._definitions[name]
+        except KeyError:
+            raise NotFound(f"pipeline {name} is not loaded here") from None
+
+    def route(self, name: str) -> Route:
+        """Raises NotFound, or RejectedRequest for a pipeline that gives no answers."""
+        if self.definition(name).outputs is None:
+            raise RejectedRequest(
+                f"pipeline {name} has no output, so nothing would answer: produce to its input topic "
+                f"{self._names.pipeline_inputs(name)}, or add spec.output"
+            )
+        return self._routes[name]
+
+    async def load(self, definition: Definition) -> None:
+        """Serve it from now on. Raises Unavailable, DeadlineExceeded or a KafkaError when its topics cannot be had."""
+        name = definition.name
+        async with self._locks[name]:
+            if name not in self._routes:
+                inputs, outputs = self._names.pipeline_inputs(name), self._names.pipeline_outputs(name)
+                partitions = await self._topics.ensure([inputs, outputs])
+                await self._answers.read({outputs: partitions[outputs]})
+                route = Route(Resource(Kind.PIPELINE, name), inputs, frozenset([outputs]), partitions[inputs])
+                self._routes[name] = route
+            # An older version may come late, while both are there.
+            held = self._definitions.get(name)
+            if held is None or held.version <= definition.version:
+                self._definitions[name] = definition
+
+    async def unload(self, name: str, version: int) -> bool:
+        """Take no more requests and return when those in flight are answered; False when it was not there.
+
+        A newer version that is there meanwhile, or comes while this waits, stays.
+        """
+        async with self._locks[name]:
+            held = self._definitions.get(name)
+            if held is None:
+                return False
+            if held.version > version:
+                return True
+            del self._definitions[name]
+        route = self._routes[name]
+        await route.idle()
+        async with self._locks[name]:
+            if name not in self._definitions and self._routes.get(name) is route:
+                del self._routes[name]
+                self._answers.forget(route.answers)
+        return True

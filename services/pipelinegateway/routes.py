@@ -1,0 +1,65 @@
+"""Where requests for one pipeline or model are written, where their answers come, and whether it takes more of them."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from services.pipelinegateway.resources import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A pipeline as the scheduler sent it: what calls, readiness and metadata need of it."""
+
+    name: str
+    uid: str
+    version: int
+    steps: tuple["Step", ...]
+    outputs: tuple[str, ...] | None
+    """References of the output's tensors; None for a pipeline without an output."""
+    output_names: dict[str, str] = field(default_factory=dict)
+    """New names of the output's tensors, by reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One model of a pipeline; without inputs it takes the pipeline's own."""
+
+    model: str
+    inputs: tuple[str, ...] = ()
+    names: dict[str, str] = field(default_factory=dict)
+    """New names of its input tensors, by reference."""
+
+
+class Route:
+    """The topics of one resource, with the requests that are on their way through them."""
+
+    def __init__(self, resource: Resource, inputs: str, answers: frozenset[str], partitions: int) -> None:
+        self.resource = resource
+        self.inputs = inputs
+        self.answers = answers
+        """Every topic on which an answer may come."""
+        self.partitions = partitions
+        self.in_flight = 0
+        self._turn: Iterator[int] = itertools.cycle(range(partitions))
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def next_partition(self) -> int:
+        """Each in turn."""
+        return next(self._turn)
+
+    def __enter__(self) -> "Route":
+        self.in_flight += 1
+        self._idle.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Until no request is on its way."""
+        await self._idle.wait()

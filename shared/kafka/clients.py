@@ -1,0 +1,69 @@
+"""All Kafka clients of a process, which start together once a broker answers and stop together."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from shared.backoff import exponential
+from shared.errors import SeldonError
+from shared.kafka.config import KafkaConfig
+from shared.kafka.offsets import GroupOffsets
+from shared.kafka.reader import Reader
+from shared.kafka.topics import TopicAdmin
+from shared.kafka.writer import Writer
+from shared.logs import logger
+
+_FIRST_DELAY: Final = 0.2
+_LONGEST_DELAY: Final = 5.0
+_log = logger("kafka")
+
+
+class KafkaClients:
+    """One of each; usable between `start` and `stop`. They reconnect by themselves when a broker goes away later."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self.config = config
+        self.reader = Reader(config)
+        self.writer = Writer(config)
+        self.offsets = GroupOffsets(config)
+        self.topics = TopicAdmin(config)
+        # The library reports what `waiting` is told already, without structure, on every attempt.
+        logging.getLogger("aiokafka").setLevel(logging.DEBUG if config.debug else logging.CRITICAL)
+
+    async def start(self, waiting: Callable[[str], None]) -> None:
+        """Connect, however long it takes; `waiting` is told what stands in the way, and an empty text at the end."""
+        for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
+            try:
+                for start in (self.topics.start, self.offsets.start, self.writer.start, self.reader.start):
+                    await start()
+            except (KafkaError, SeldonError, OSError) as error:
+                await self.stop()
+                reason = f"kafka at {self.config.bootstrap_servers}: {_sentence(error)}"
+                _log.warning("waiting for kafka", reason=reason, next_attempt_seconds=delay)
+                waiting(f"{reason}; next attempt in {delay:g} s")
+                await asyncio.sleep(delay)
+            except BaseException:
+                await self.stop()
+                raise
+            else:
+                _log.info("connected to kafka", servers=self.config.bootstrap_servers)
+                waiting("")
+                return
+
+    async def stop(self) -> None:
+        """Stop reading, flush what was sent, disconnect. Never raises because of a broker."""
+        stops: tuple[Callable[[], Awaitable[None]], ...]
+        stops = (self.reader.stop, self.writer.stop, self.offsets.stop, self.topics.stop)
+        for stop in stops:
+            with suppress(KafkaError, OSError):
+                await stop()
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, KafkaConnectionError):
+        return "no broker answers"
+    return str(error) or type(error).__name__
