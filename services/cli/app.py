@@ -5,20 +5,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.cli.commands import config, explain, manifests, models, servers
+from services.cli.commands import config, explain, manifests, models, pipelines, servers
 from services.cli.grammar import Command, Group
 
 _COMPLETE_VARIABLE = "_SELDON_COMPLETE"
 
 app = typer.Typer(
     cls=Group,
-    help="Load models on inference servers, call them, and see where they run.",
+    help="Load models on inference servers, join them into pipelines, call them, and see where they run.",
     epilog="Example: seldon model load -f iris.yaml && seldon model status iris -w ModelAvailable",
     rich_markup_mode=None,
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models.app, name="model")
+app.add_typer(pipelines.app, name="pipeline")
 app.add_typer(servers.app, name="server")
 app.add_typer(explain.app, name="explain")
 app.add_typer(config.app, name="config")

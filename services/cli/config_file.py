@@ -38,18 +38,24 @@ class CliConfig:
     scheduler_host: str = ""
     dataplane_tls: Tls | None = None
     controlplane_tls: Tls | None = None
+    kafka_bootstrap: str = ""
+    kafka_namespace: str = ""
+    kafka_topic_prefix: str = ""
 
 
 def parse_config(text: str, path: str) -> CliConfig:
     """Raises InvalidInput that names the file and the field. `path` is for messages only."""
     sections = known_fields(text, path)
-    data, control = sections.get("dataplane", {}), sections.get("controlplane", {})
+    data, control, kafka = (sections.get(name, {}) for name in _SCHEMA)
     return CliConfig(
         infer_host=data.get("inferHost", ""),
         scheduler_host=control.get("schedulerHost", ""),
         dataplane_tls=_tls(data) if data.get("tls") else None,
         # A key, not the `tls` field, turns TLS on here.
         controlplane_tls=_tls(control) if control.get("keyPath") else None,
+        kafka_bootstrap=kafka.get("bootstrap", ""),
+        kafka_namespace=kafka.get("namespace", ""),
+        kafka_topic_prefix=kafka.get("topicPrefix", ""),
     )
 
 

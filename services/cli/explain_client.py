@@ -1,4 +1,4 @@
-"""The scheduler's HTTP endpoint that explains placements."""
+"""The scheduler's HTTP endpoint that explains where things run."""
 
 from typing import Final
 from urllib.parse import quote
@@ -10,9 +10,12 @@ from services.cli.failures import CommandFailed, unreachable_hint
 _SECONDS: Final = 30.0
 
 
-def fetch_explanation(host: str, model: str) -> str:
-    """The endpoint's JSON. Raises CommandFailed with its error, or with where it was looked for."""
-    url = f"http://{host}/explain/models/{quote(model, safe='')}"
+def fetch_explanation(host: str, kind: str, name: str) -> str:
+    """The endpoint's JSON; `kind` is `model` or `pipeline`.
+
+    Raises CommandFailed with its error, or with where it was looked for.
+    """
+    url = f"http://{host}/explain/{kind}s/{quote(name, safe='')}"
     try:
         answer = httpx.get(url, timeout=_SECONDS, trust_env=False)
     except (httpx.RequestError, httpx.InvalidURL) as error:

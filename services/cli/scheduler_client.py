@@ -75,6 +75,9 @@ class SchedulerClient:
         request = pb.PipelineStatusRequest(subscriberName=_SUBSCRIBER, name=name)
         return self._first(self._stub.PipelineStatus, request, pb.PipelineStatusResponse)
 
+    def pipeline_statuses(self) -> list[pb.PipelineStatusResponse]:
+        return list(self._stream(self._stub.PipelineStatus, pb.PipelineStatusRequest(subscriberName=_SUBSCRIBER)))
+
     def experiment_status(self, name: str) -> pb.ExperimentStatusResponse:
         request = pb.ExperimentStatusRequest(subscriberName=_SUBSCRIBER, name=name)
         return self._first(self._stub.ExperimentStatus, request, pb.ExperimentStatusResponse)

@@ -1,6 +1,6 @@
 """Tables and sentences from the scheduler's status messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mlops.scheduler import scheduler_pb2 as pb
@@ -9,6 +9,8 @@ from services.cli.text import table
 from shared.errors import InvalidInput
 
 _NEVER: Final = "-"
+MODEL_STATES: Final[Sequence[str]] = pb.ModelStatus.ModelState.keys()
+PIPELINE_STATES: Final[Sequence[str]] = pb.PipelineVersionState.PipelineStatus.keys()
 
 
 def latest(status: pb.ModelStatusResponse) -> pb.ModelVersionStatus:
@@ -20,16 +22,36 @@ def model_state(status: pb.ModelStatusResponse) -> str:
     return pb.ModelStatus.ModelState.Name(latest(status).state.state)
 
 
-def pipeline_state(status: pb.PipelineStatusResponse) -> str:
-    newest = max(status.versions, key=lambda version: version.pipeline.version, default=pb.PipelineWithState())
-    return pb.PipelineVersionState.PipelineStatus.Name(newest.state.status)
+def latest_pipeline(status: pb.PipelineStatusResponse) -> pb.PipelineWithState:
+    """The newest version; an empty one when the pipeline has none."""
+    return max(status.versions, key=lambda version: version.pipeline.version, default=pb.PipelineWithState())
 
 
-def check_model_condition(condition: str) -> None:
-    """Raise InvalidInput unless `condition` is the name of a model state, which no wait could end on otherwise."""
-    names = pb.ModelStatus.ModelState.keys()
-    if condition not in names:
-        raise InvalidInput.of_field("--wait", condition, f"use one of {', '.join(names)}")
+def pipeline_state(version: pb.PipelineWithState) -> str:
+    """The state of its data flow; once that is ready, the state of its gateways, without which nobody can call it."""
+    state = version.state
+    names = pb.PipelineVersionState.PipelineStatus
+    if state.status == names.PipelineReady and state.pipelineGwStatus != names.PipelineStatusUnknown:
+        return names.Name(state.pipelineGwStatus)
+    return names.Name(state.status)
+
+
+def _pipeline_reason(version: pb.PipelineWithState) -> str:
+    state = version.state
+    if state.status != pb.PipelineVersionState.PipelineReady:
+        return state.reason
+    if state.pipelineGwStatus not in (
+        pb.PipelineVersionState.PipelineReady,
+        pb.PipelineVersionState.PipelineStatusUnknown,
+    ):
+        return state.pipelineGwReason
+    return state.reason if state.modelsReady else "not all of its models are available"
+
+
+def check_condition(condition: str, states: Sequence[str]) -> None:
+    """Raise InvalidInput unless `condition` is one of the states, which no wait could end on otherwise."""
+    if condition not in states:
+        raise InvalidInput.of_field("--wait", condition, f"use one of {', '.join(states)}")
 
 
 def model_list(statuses: Iterable[pb.ModelStatusResponse]) -> str:
@@ -55,6 +77,31 @@ def model_table(status: pb.ModelStatusResponse) -> str:
         if not version.modelReplicaState:
             rows.append((*start, _NEVER, _NEVER, version.state.reason))
     return table(("version", "state", "server", "replica", "replica state", "reason"), rows)
+
+
+def pipeline_list(statuses: Iterable[pb.PipelineStatusResponse]) -> str:
+    """One line per pipeline, in the scheduler's order."""
+    rows = []
+    for status in statuses:
+        newest = latest_pipeline(status)
+        rows.append((status.pipelineName, pipeline_state(newest), _pipeline_reason(newest)))
+    return table(("pipeline", "state", "reason"), rows)
+
+
+def pipeline_table(status: pb.PipelineStatusResponse) -> str:
+    """One line per version."""
+    names = pb.PipelineVersionState.PipelineStatus
+    rows = [
+        (
+            str(version.pipeline.version),
+            names.Name(version.state.status),
+            names.Name(version.state.pipelineGwStatus),
+            "ready" if version.state.modelsReady else "not ready",
+            _pipeline_reason(version),
+        )
+        for version in status.versions
+    ]
+    return table(("version", "data flow", "gateways", "models", "reason"), rows)
 
 
 def server_list(statuses: Iterable[pb.ServerStatusResponse]) -> str:

@@ -23,11 +23,11 @@ CAPABILITIES = frozenset({"mlserver", "sklearn"})
 
 
 class MemoryScheduler(SchedulerServicer):
-    """Keeps resources in memory; a model is available at the second look, if the one server has what it needs."""
+    """Keeps resources in memory; they are ready at the second look, models if the one server has what they need."""
 
     def __init__(self) -> None:
         self.models: dict[str, list[pb.ModelVersionStatus]] = {}
-        self.pipelines: dict[str, pb.Pipeline] = {}
+        self.pipelines: dict[str, pb.PipelineWithState] = {}
         self.experiments: dict[str, pb.Experiment] = {}
 
     def LoadModel(self, request: pb.LoadModelRequest, context: Any) -> pb.LoadModelResponse:
@@ -74,7 +74,21 @@ class MemoryScheduler(SchedulerServicer):
         )
 
     def LoadPipeline(self, request: pb.LoadPipelineRequest, context: Any) -> pb.LoadPipelineResponse:
-        self.pipelines[request.pipeline.name] = request.pipeline
+        name = request.pipeline.name
+        if not request.pipeline.steps:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"pipeline {name} has no steps defined")
+        before = self.pipelines.get(name, pb.PipelineWithState())
+        made = pb.PipelineWithState(pipeline=request.pipeline)
+        made.pipeline.version = before.pipeline.version + 1
+        made.state.CopyFrom(
+            pb.PipelineVersionState(
+                status=pb.PipelineVersionState.PipelineReady,
+                modelsReady=all(step.name in self.models for step in request.pipeline.steps),
+                pipelineGwStatus=pb.PipelineVersionState.PipelineCreate,
+                pipelineGwReason="no pipeline gateway connected",
+            )
+        )
+        self.pipelines[name] = made
         return pb.LoadPipelineResponse()
 
     def UnloadPipeline(self, request: pb.UnloadPipelineRequest, context: Any) -> pb.UnloadPipelineResponse:
@@ -82,11 +96,11 @@ class MemoryScheduler(SchedulerServicer):
         return pb.UnloadPipelineResponse()
 
     def PipelineStatus(self, request: pb.PipelineStatusRequest, context: Any) -> Iterator[pb.PipelineStatusResponse]:
-        if request.name not in self.pipelines:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"pipeline {request.name} not found")
-        state = pb.PipelineVersionState(status=pb.PipelineVersionState.PipelineReady, modelsReady=True)
-        version = pb.PipelineWithState(pipeline=self.pipelines[request.name], state=state)
-        yield pb.PipelineStatusResponse(pipelineName=request.name, versions=[version])
+        for name in [request.name] if request.HasField("name") else list(self.pipelines):
+            if name not in self.pipelines:
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"pipeline {name} not found")
+            yield pb.PipelineStatusResponse(pipelineName=name, versions=[self.pipelines[name]])
+            self.pipelines[name].state.pipelineGwStatus = pb.PipelineVersionState.PipelineReady
 
 
 @contextmanager

@@ -69,6 +69,7 @@ def test_a_model_without_a_server_says_so(run: Run, scheduler: MemoryScheduler, 
         (("model", "status", "nope"), "Failed to find model nope"),
         (("model", "unload", "nope"), "Model nope not found"),
         (("server", "status", "nope"), "Server [nope] not found"),
+        (("pipeline", "status", "nope"), "pipeline nope not found"),
     ],
 )
 def test_the_scheduler_s_own_errors(
@@ -112,6 +113,41 @@ def test_loading_stops_at_the_first_error(run: Run, scheduler: MemoryScheduler, 
     assert (outcome.status, outcome.out) == (255, "{}\n")
     assert 'Error: json: unknown field "storagUri" at spec.storagUri in document 2' in outcome.err
     assert list(scheduler.models) == ["iris"]
+
+
+def test_a_pipeline_from_load_to_unload(run: Run, scheduler: MemoryScheduler, home: Path) -> None:
+    path = write(home, document("Pipeline", "chain", steps=[{"name": "iris"}], output={"steps": ["iris"]}))
+    loaded = run("pipeline", "load", "-f", path)
+    assert (loaded.status, loaded.out) == (0, "")
+    assert WARNING in loaded.err
+    rows = [line.split(maxsplit=2) for line in run("pipeline", "list").out.splitlines()]
+    assert rows[0] == ["pipeline", "state", "reason"]
+    assert rows[2] == ["chain", "PipelineCreate", "no pipeline gateway connected"]
+
+    waited = run("pipeline", "status", "chain", "-w", "PipelineReady", "-t", "10")
+    assert (waited.status, waited.err) == (0, "")
+    assert json.loads(waited.out)["versions"][0]["pipeline"]["output"] == {"steps": ["iris"]}
+    assert "not all of its models are available" in run("pipeline", "list").out
+    assert "PipelineReady" in run("pipeline", "status", "chain", "--output", "table").out
+    assert json.loads(run("pipeline", "list", "--output", "json").out)["pipelineName"] == "chain"
+
+    assert run("pipeline", "load", "-f", path, "-v").out.endswith("\n{}\n")
+    assert scheduler.pipelines["chain"].pipeline.version == 2
+    assert run("pipeline", "unload", "chain").out == ""
+    assert run("pipeline", "list").out.splitlines()[2:] == []
+
+
+def test_a_pipeline_that_does_not_get_there(run: Run, scheduler: MemoryScheduler, home: Path) -> None:
+    run("pipeline", "load", "-f", write(home, document("Pipeline", "chain", steps=[{"name": "iris"}])))
+    late = run("pipeline", "status", "chain", "-w", "PipelineFailed", "-t", "0")
+    assert (late.status, late.out, late.err) == (255, "", "Error: Pipeline wait status timeout\n")
+
+
+def test_loads_what_the_scheduler_refuses(run: Run, scheduler: MemoryScheduler, home: Path) -> None:
+    outcome = run("pipeline", "load", "-f", write(home, document("Pipeline", "chain")))
+    assert outcome.err.endswith(
+        "Error: rpc error: code = FailedPrecondition desc = pipeline chain has no steps defined\n"
+    )
 
 
 def test_model_load_takes_models_only(run: Run, scheduler: MemoryScheduler, home: Path) -> None:
@@ -182,6 +218,11 @@ def test_an_unreachable_scheduler(run: Run) -> None:
         (("model", "status", "a", "-w", "Ready"), "invalid --wait 'Ready': use one of ModelStateUnknown"),
         (("model", "status", "a", "--colour"), "No such option: --colour"),
         (("model", "unload"), "required a model name, or a manifest with -f <file-path>"),
+        (("pipeline",), "pipeline subcommand required"),
+        (("pipeline", "unload"), "required a pipeline name, or a manifest with -f <file-path>"),
+        (("pipeline", "status", "a", "-w", "Ready"), "invalid --wait 'Ready': use one of PipelineStatusUnknown"),
+        (("pipeline", "inspect", "a.b.c.d.e"), "Bad pipeline specifier a.b.c.d.e"),
+        (("pipeline", "inspect", "a.b.c"), "Need to specify either inputs or outputs for a step"),
     ],
 )
 def test_usage_errors(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
@@ -259,6 +300,41 @@ def test_explain(run: Run, http_peer: HttpPeer, monkeypatch: pytest.MonkeyPatch)
         assert part in outcome.out
     assert json.loads(run("explain", "model", "iris", "--output", "json").out)["routed_version"] == 1
     assert run("explain", "model", "other").err == "Error: model other not found\n"
+
+
+PIPELINE_FACTS: dict[str, Any] = {
+    "pipeline": "chain",
+    "version": 1,
+    "status": "PipelineCreating",
+    "reason": "",
+    "models_ready": False,
+    "summary": "Version 1 waits for model iris is not loaded.",
+    "models": [{"model": "iris", "ready": False, "reason": "is not loaded"}, {"model": "add10", "ready": True}],
+    "engines": {"connected": ["engine-0", "engine-1"], "awaited": []},
+    "gateways": {"connected": ["gateway-0"], "members": [{"member": "gateway-0", "state": "told", "since": None}]},
+    "versions": [{"version": 1, "members": [{"member": "engine-0", "state": "ready"}]}],
+}
+
+
+def test_explain_a_pipeline(run: Run, http_peer: HttpPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELDON_SCHEDULER_HTTP_HOST", http_peer.address)
+    monkeypatch.setenv("COLUMNS", "160")
+    http_peer.explanations["chain"] = PIPELINE_FACTS
+    outcome = run("explain", "pipeline", "chain")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[:7] == [
+        "Version 1 waits for model iris is not loaded.",
+        "Pipeline: chain",
+        "Version: 1",
+        "Status: PipelineCreating",
+        "Models ready: no",
+        "Engines: connected engine-0, engine-1, awaited -",
+        "Gateways: connected gateway-0",
+    ]
+    for part in ("Gateways: Members", "gateway-0 │ told", "member engine-0, state ready", "is not loaded"):
+        assert part in outcome.out
+    assert json.loads(run("explain", "pipeline", "chain", "--output", "json").out) == PIPELINE_FACTS
+    assert run("explain", "pipeline", "other").err == "Error: model other not found\n"
 
 
 def test_explain_without_a_scheduler(run: Run) -> None:

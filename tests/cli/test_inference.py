@@ -121,3 +121,19 @@ def test_grpc_errors(run: Run, grpc_address: str) -> None:
     assert outcome.err == "Error: rpc error: code = NotFound desc = Model nope not found\n"
     assert run("model", "infer", "nope", GRPC, *arguments, "-i", "2").out == "Success: map[]\nErrors: map[:map[5:2]]\n"
     assert "Error: the data is no inference request: " in run("model", "infer", "nope", '{"a": 1}', *arguments).err
+
+
+@pytest.mark.parametrize(("mode", "name", "data"), [("rest", "iris", REST), ("grpc", "double", GRPC)])
+def test_a_pipeline_is_called_by_its_own_header(
+    run: Run, http_peer: HttpPeer, grpc_peer: GrpcDataPlane, grpc_address: str, mode: str, name: str, data: str
+) -> None:
+    host = http_peer.address if mode == "rest" else grpc_address
+    outcome = run("pipeline", "infer", name, data, "--inference-mode", mode, "--inference-host", host)
+    assert (outcome.status, outcome.err) == (0, "")
+    if mode == "rest":
+        (request,) = http_peer.requests
+        assert request["path"] == "/v2/models/iris/infer"
+        headers = {each.lower(): value for each, value in request["headers"].items()}
+    else:
+        (headers,) = grpc_peer.metadata
+    assert headers["seldon-model"] == f"{name}.pipeline"

@@ -23,6 +23,7 @@ from shared.manifests.reader import read_resources
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "samples" / "models"
+PIPELINES = ROOT / "samples" / "pipelines"
 WAIT_SECONDS = 60
 IRIS_REQUEST = {"inputs": [{"name": "predict", "shape": [1, 4], "datatype": "FP32", "data": [[1, 2, 3, 4]]}]}
 
@@ -106,6 +107,42 @@ class Deployment:
         with self._scheduler() as scheduler:
             scheduler.LoadModel(pb.LoadModelRequest(model=resource.message), timeout=WAIT_SECONDS)
         return resource.name
+
+    def load_pipeline_sample(self, file: str, *models: str) -> str:
+        """Load the sample models in `models` and a sample pipeline; returns its name when it can answer."""
+        for model in models:
+            self.load_sample(model)
+        return self.load_pipeline((PIPELINES / file).read_text())
+
+    def load_pipeline(self, text: str) -> str:
+        """Load a pipeline manifest and wait until its latest version can answer; returns its name."""
+        (resource,) = read_resources(text)
+        assert isinstance(resource.message, pb.Pipeline)
+        with self._scheduler() as scheduler:
+            scheduler.LoadPipeline(pb.LoadPipelineRequest(pipeline=resource.message), timeout=WAIT_SECONDS)
+        self.wait_for(lambda: self.pipeline_ready(resource.name), f"pipeline {resource.name} to be ready")
+        return resource.name
+
+    def unload_pipeline(self, name: str) -> None:
+        with self._scheduler() as scheduler:
+            scheduler.UnloadPipeline(pb.UnloadPipelineRequest(name=name), timeout=WAIT_SECONDS)
+        gone = {pb.PipelineVersionState.PipelineTerminated}
+        self.wait_for(
+            lambda: {(state := self.pipeline_status(name).state).status, state.pipelineGwStatus} == gone,
+            f"pipeline {name} to be gone",
+        )
+
+    def pipeline_status(self, name: str) -> pb.PipelineWithState:
+        """Status of the latest version."""
+        with self._scheduler() as scheduler:
+            request = pb.PipelineStatusRequest(name=name)
+            (answer,) = scheduler.PipelineStatus(request, timeout=WAIT_SECONDS, wait_for_ready=True)
+        return answer.versions[-1]
+
+    def pipeline_ready(self, name: str) -> bool:
+        state = self.pipeline_status(name).state
+        ready = pb.PipelineVersionState.PipelineReady
+        return state.status == ready and state.pipelineGwStatus == ready and state.modelsReady
 
     def unload(self, name: str) -> None:
         with self._scheduler() as scheduler:

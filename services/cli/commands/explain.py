@@ -32,10 +32,35 @@ def model(
 
     address = scheduler_http_host(host)
     try:
-        explanation = Explanation.model_validate_json(fetch_explanation(address, name))
+        explanation = Explanation.model_validate_json(fetch_explanation(address, "model", name))
     except ValidationError as error:
         raise CommandFailed(f"{address} does not answer as a scheduler does: {error.errors()[0]['msg']}") from None
     if output == "json":
         show(explanation.model_dump_json(indent=2))
     else:
         Console(highlight=False).print(render(explanation))
+
+
+@app.command(cls=Command, epilog="Example: seldon explain pipeline tfsimples")
+def pipeline(
+    name: Annotated[str, typer.Argument(help="Name of the pipeline.", show_default=False)],
+    output: options.Output = "table",
+    host: options.SchedulerHttpHost = None,
+) -> None:
+    """Tell whether a pipeline can be called or what it waits for: its engines, gateways and models."""
+    import json
+
+    from rich.console import Console
+
+    from services.cli.explain_client import fetch_explanation
+    from services.cli.facts import render_facts
+
+    address = scheduler_http_host(host)
+    try:
+        facts = json.loads(fetch_explanation(address, "pipeline", name))
+    except ValueError as error:
+        raise CommandFailed(f"{address} does not answer as a scheduler does: {error}") from None
+    if output == "json":
+        show(json.dumps(facts, indent=2))
+    else:
+        Console(highlight=False).print(render_facts(facts))

@@ -17,58 +17,63 @@ from services.cli.surroundings import INFERENCE_DEFAULT, note, payload, show
 from shared.errors import InvalidInput
 
 
-def infer(
-    name: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)],
-    data: Annotated[str | None, typer.Argument(help="The request as JSON.", show_default=False)] = None,
-    file_path: Annotated[
-        str, typer.Option("--file-path", "-f", metavar="FILE", help="File with the request.", show_default=False)
-    ] = "",
-    inference_host: options.InferenceHost = None,
-    inference_mode: Annotated[str, typer.Option(metavar="rest|grpc", help="Protocol of the call.")] = "rest",
-    iterations: Annotated[int, typer.Option("--iterations", "-i", min=1, help="Number of calls.")] = 1,
-    seconds: Annotated[
-        int, typer.Option("--seconds", "-t", min=0, help="Call for this many seconds instead of counting.")
-    ] = 0,
-    sticky_session: Annotated[
-        bool,
-        typer.Option("--sticky-session", "-s", help="Ask for the versions of the last call."),
-    ] = False,
-    header: Annotated[
-        list[str] | None,
-        typer.Option("--header", metavar="KEY=VALUE", help="Header to add; repeatable.", show_default=False),
-    ] = None,
-    show_headers: Annotated[
-        bool, typer.Option("--show-headers", help="Print headers sent (>) and received (<, <<).")
-    ] = False,
-    show_request: Annotated[bool, typer.Option("--show-request", "-r", help="Print the request.")] = False,
-    show_response: Annotated[
-        bool, typer.Option("--show-response/--no-show-response", "-o", help="Print the answer.")
-    ] = True,
-    authority: options.Authority = "",
-) -> None:
-    """Call a model.
+def infer_command(kind: str, suffix: str = "") -> Callable[..., None]:
+    """`suffix` is what the header `seldon-model` adds to the name of this kind of resource."""
+
+    def infer(
+        name: Annotated[str, typer.Argument(help=f"Name of the {kind}.", show_default=False)],
+        data: Annotated[str | None, typer.Argument(help="The request as JSON.", show_default=False)] = None,
+        file_path: Annotated[
+            str, typer.Option("--file-path", "-f", metavar="FILE", help="File with the request.", show_default=False)
+        ] = "",
+        inference_host: options.InferenceHost = None,
+        inference_mode: Annotated[str, typer.Option(metavar="rest|grpc", help="Protocol of the call.")] = "rest",
+        iterations: Annotated[int, typer.Option("--iterations", "-i", min=1, help="Number of calls.")] = 1,
+        seconds: Annotated[
+            int, typer.Option("--seconds", "-t", min=0, help="Call for this many seconds instead of counting.")
+        ] = 0,
+        sticky_session: Annotated[
+            bool,
+            typer.Option("--sticky-session", "-s", help="Ask for the versions of the last call."),
+        ] = False,
+        header: Annotated[
+            list[str] | None,
+            typer.Option("--header", metavar="KEY=VALUE", help="Header to add; repeatable.", show_default=False),
+        ] = None,
+        show_headers: Annotated[
+            bool, typer.Option("--show-headers", help="Print headers sent (>) and received (<, <<).")
+        ] = False,
+        show_request: Annotated[bool, typer.Option("--show-request", "-r", help="Print the request.")] = False,
+        show_response: Annotated[
+            bool, typer.Option("--show-response/--no-show-response", "-o", help="Print the answer.")
+        ] = True,
+        authority: options.Authority = "",
+    ) -> None:
+        text = payload(data, file_path)
+        headers = request_headers(name + suffix, load_session() if sticky_session else (), parse_headers(header or ()))
+        config = active_config()
+        host = _inference_host(inference_host, config)
+        with _caller(inference_mode, host, authority, config, name, text, headers, show_request) as call:
+
+            def one() -> Reply:
+                reply = call()
+                if show_headers and reply.transcript:
+                    show(reply.transcript)
+                if reply.ok:
+                    save_session(reply.routes)
+                return reply
+
+            if iterations > 1 or seconds > 0:
+                _many(one, iterations, seconds)
+            else:
+                _single(one(), show_response)
+
+    infer.__doc__ = f"""Call a {kind}.
 
     One call prints the answer. Many calls (-i, -t) print how often each version answered. In gRPC mode the data is
     a ModelInferRequest in JSON.
     """
-    text = payload(data, file_path)
-    headers = request_headers(name, load_session() if sticky_session else (), parse_headers(header or ()))
-    config = active_config()
-    host = _inference_host(inference_host, config)
-    with _caller(inference_mode, host, authority, config, name, text, headers, show_request) as call:
-
-        def one() -> Reply:
-            reply = call()
-            if show_headers and reply.transcript:
-                show(reply.transcript)
-            if reply.ok:
-                save_session(reply.routes)
-            return reply
-
-        if iterations > 1 or seconds > 0:
-            _many(one, iterations, seconds)
-        else:
-            _single(one(), show_response)
+    return infer
 
 
 def metadata(

@@ -82,12 +82,12 @@ def _ask(scheduler: "SchedulerClient", resource: "Resource") -> "Message":
 
 
 def _wait(scheduler: "SchedulerClient", resource: "Resource", timeout_seconds: float) -> None:
-    from services.cli.commands.waits import experiment_active, model_available, pipeline_ready
+    from services.cli.commands.waits import experiment_active, model_available, pipeline_in
 
     if resource.kind == "Model":
         model_available(scheduler, resource.name, "ModelAvailable", timeout_seconds)
         show("{}")
     elif resource.kind == "Pipeline":
-        show_message(pipeline_ready(scheduler, resource.name, timeout_seconds))
+        show_message(pipeline_in(scheduler, resource.name, "PipelineReady", timeout_seconds))
     else:
         show_message(experiment_active(scheduler, resource.name, timeout_seconds))

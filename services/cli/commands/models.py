@@ -5,56 +5,26 @@ from typing import Annotated
 import typer
 
 from services.cli import options
-from services.cli.commands.inference import infer, metadata
+from services.cli.commands.changes import load_command, unload_command
+from services.cli.commands.inference import infer_command, metadata
 from services.cli.grammar import Command, Group
-from services.cli.surroundings import connect_scheduler, may_change, resources_of_kind, show, show_list, show_message
-from shared.errors import InvalidInput
+from services.cli.surroundings import connect_scheduler, show, show_list, show_message
 
 app = typer.Typer(cls=Group, help="Load, unload, watch and call models.", no_args_is_help=False)
 
 Name = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
 
 
-@app.command(cls=Command, epilog="Example: seldon model load -f samples/models/sklearn-iris-gs.yaml")
-def load(
-    file_path: options.RequiredFile,
-    scheduler_host: options.SchedulerHost = None,
-    authority: options.Authority = "",
-    force: options.Force = None,
-    verbose: options.Verbose = False,
-) -> None:
-    """Load the models of a manifest, or update them to it.
+_LOAD = """Load the models of a manifest, or update them to it.
 
-    Answers as soon as the scheduler has accepted them; `seldon model status NAME -w ModelAvailable` waits until a
-    model can be called.
-    """
-    if not may_change(force):
-        return
-    with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
-        for resource in resources_of_kind("Model", file_path):
-            show_message(scheduler.load(resource.message))
+Answers as soon as the scheduler has accepted them; `seldon model status NAME -w ModelAvailable` waits until a
+model can be called.
+"""
 
-
-@app.command(cls=Command, epilog="Example: seldon model unload iris")
-def unload(
-    name: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)] = "",
-    file_path: options.OptionalFile = "",
-    scheduler_host: options.SchedulerHost = None,
-    authority: options.Authority = "",
-    force: options.Force = None,
-    verbose: options.Verbose = False,
-) -> None:
-    """Unload a model by name, or the models of a manifest; the manifest wins when both are given."""
-    if not may_change(force):
-        return
-    if not name and not file_path:
-        raise InvalidInput("required a model name, or a manifest with -f <file-path>")
-    with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
-        names = (each.name for each in resources_of_kind("Model", file_path)) if file_path else [name]
-        for each in names:
-            answer = scheduler.unload("Model", each)
-            if verbose:
-                show_message(answer)
+app.command("load", cls=Command, epilog="Example: seldon model load -f samples/models/sklearn-iris-gs.yaml")(
+    load_command("Model", _LOAD, silent=False)
+)
+app.command("unload", cls=Command, epilog="Example: seldon model unload iris")(unload_command("Model"))
 
 
 @app.command(cls=Command, epilog="Example: seldon model status iris -w ModelAvailable -t 60")
@@ -72,10 +42,10 @@ def status(
 ) -> None:
     """Show where a model is and in which state, or wait for a state."""
     from services.cli.commands.waits import model_available
-    from services.cli.statuses import check_model_condition, model_table
+    from services.cli.statuses import MODEL_STATES, check_condition, model_table
 
     if wait:
-        check_model_condition(wait)
+        check_condition(wait, MODEL_STATES)
     with connect_scheduler(scheduler_host, authority, verbose) as scheduler:
         if wait:
             model_available(scheduler, name, wait, timeout)
@@ -106,5 +76,5 @@ app.command(
     cls=Command,
     epilog="""Example: seldon model infer iris '{"inputs":[{"name":"predict","shape":[1,4],"datatype":"FP32",
     "data":[[1,2,3,4]]}]}' -i 50""",
-)(infer)
+)(infer_command("model"))
 app.command("metadata", cls=Command, epilog="Example: seldon model metadata iris")(metadata)

@@ -3,7 +3,7 @@
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.cli.scheduler_client import SchedulerClient
-from services.cli.statuses import model_state, pipeline_state
+from services.cli.statuses import latest_pipeline, model_state, pipeline_state
 from services.cli.waiting import wait_until
 
 
@@ -14,10 +14,11 @@ def model_available(scheduler: SchedulerClient, name: str, state: str, timeout_s
     )
 
 
-def pipeline_ready(scheduler: SchedulerClient, name: str, timeout_seconds: float) -> pb.PipelineStatusResponse:
+def pipeline_in(scheduler: SchedulerClient, name: str, state: str, timeout_seconds: float) -> pb.PipelineStatusResponse:
+    """Wait until the newest version is in `state`."""
     return wait_until(
         lambda: scheduler.pipeline_status(name),
-        lambda status: pipeline_state(status) == "PipelineReady",
+        lambda status: pipeline_state(latest_pipeline(status)) == state,
         "Pipeline",
         timeout_seconds,
     )
