@@ -54,6 +54,7 @@ class Gateway:
         if self.closed:
             raise Unavailable(f"the pipeline gateway takes no requests now: {self.closed}")
         if resource.kind is Kind.PIPELINE:
+            await self._pipelines.told_of(resource.name)
             route = self._pipelines.route(resource.name)
         else:
             try:

@@ -1,14 +1,20 @@
 """The pipelines that this gateway serves, as the scheduler says."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
+from typing import Final
 
 from services.pipelinegateway.answer_topics import AnswerTopics
 from services.pipelinegateway.resources import Kind, Resource
 from services.pipelinegateway.routes import Definition, Route
-from shared.errors import NotFound, RejectedRequest
+from shared.errors import NotFound, RejectedRequest, Unavailable
 from shared.kafka.names import TopicNames
 from shared.kafka.topics import TopicAdmin
+
+_SETTLE_SECONDS: Final = 5.0
+"""After the first subscription: by then the scheduler has said which pipelines it wants here."""
+_LONGEST_WAIT_SECONDS: Final = 10.0
 
 
 class Pipelines:
@@ -21,6 +27,37 @@ class Pipelines:
         self._definitions: dict[str, Definition] = {}
         self._routes: dict[str, Route] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._settled = False
+        self._subscribed = False
+        self._changed = asyncio.Event()
+
+    def subscribed(self) -> None:
+        """The scheduler has begun to say what it wants here."""
+        if not self._subscribed:
+            self._subscribed = True
+            asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settle)
+
+    def _settle(self) -> None:
+        self._settled = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed.clear()
+
+    async def told_of(self, name: str) -> None:
+        """Return when the pipeline is here, or is known not to be: a gateway that has just started may not know yet.
+
+        Raises Unavailable when the scheduler does not say.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                while name not in self._definitions and not self._settled:
+                    await self._changed.wait()
+                return
+        raise Unavailable(
+            f"pipeline {name} is not loaded here yet: the gateway has just started and hears nothing from the scheduler"
+        )
 
     def definition(self, name: str) -> Definition:
         """Raises NotFound."""
@@ -52,6 +89,7 @@ class Pipelines:
             held = self._definitions.get(name)
             if held is None or held.version <= definition.version:
                 self._definitions[name] = definition
+                self._wake()
 
     async def unload(self, name: str, version: int) -> bool:
         """Take no more requests and return when those in flight are answered; False when it was not there.

@@ -101,6 +101,7 @@ class SchedulerLink:
                 await stream.initial_metadata()
         if self._channel.get_state() is grpc.ChannelConnectivity.READY and not stream.done():
             self._status("")
+            self._pipelines.subscribed()
             _log.info("subscribed", scheduler=self._target, name=self._name)
 
     def _accept(self, message: pb.PipelineStatusResponse) -> None:

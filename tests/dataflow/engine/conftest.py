@@ -1,0 +1,65 @@
+"""A real broker, and engines and models on it."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+import pytest
+
+from services.dataflow.pipelines import Pipelines
+from shared.kafka.clients import KafkaClients
+from shared.kafka.config import KafkaConfig
+from shared.kafka.names import GroupNames, TopicNames
+from tests.dataflow.engine.mesh import Mesh
+from tests.peers.broker import Broker, kind_for_tests, running
+
+_namespaces = itertools.count()
+
+MakeEngine: TypeAlias = Callable[..., Awaitable[Pipelines]]
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    with running(kind_for_tests()) as started:
+        yield started
+
+
+@pytest.fixture
+def config(broker: Broker) -> KafkaConfig:
+    """Topics of the test's own."""
+    namespace = f"test{next(_namespaces)}"
+    return replace(
+        broker.config, topics=TopicNames(namespace=namespace), groups=GroupNames(namespace=namespace), partitions=2
+    )
+
+
+@pytest.fixture
+async def mesh(config: KafkaConfig) -> AsyncIterator[Mesh]:
+    async with Mesh(config) as made:
+        yield made
+
+
+@pytest.fixture
+async def engine(config: KafkaConfig) -> AsyncIterator[MakeEngine]:
+    """Makes engines by name, which stop with the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(name: str = "engine", **changes: object) -> Pipelines:
+            clients = KafkaClients(replace(config, **changes))  # type: ignore[arg-type]
+            await clients.start(lambda _: None)
+            stack.push_async_callback(clients.stop)
+            pipelines = Pipelines(name, clients, 60_000, lambda _: None)
+            working = asyncio.create_task(pipelines.run())
+
+            async def end() -> None:
+                await pipelines.close()
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+
+            stack.push_async_callback(end)
+            return pipelines
+
+        yield make
