@@ -9,9 +9,9 @@ from mlops.agent import agent_pb2_grpc
 
 from services.scheduler import metrics
 from services.scheduler.addresses import parse_address, resolve
-from services.scheduler.agent_link import AgentLink
 from services.scheduler.engine import Engine
 from services.scheduler.inventory import Announced
+from services.scheduler.link import Link
 from services.scheduler.state import MAX_REPLICAS, SERVING, Address, Replica, ReplicaKey, VersionKey
 from shared import agent_metadata
 from shared.errors import InvalidInput, NotImplementedYet, RejectedRequest
@@ -39,7 +39,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         key = ReplicaKey(request.serverName, request.replicaIdx)
         session = self._engine.new_session()
         replica = await _replica(request, dict(context.invocation_metadata()), session)
-        link = AgentLink()
+        link = Link[pb.ModelOperationMessage]()
         self._engine.attach_agent(key, link)
         try:
             await self._engine.apply(

@@ -1,13 +1,16 @@
-"""Wires the scheduler: three gRPC ports, one HTTP port, one store, one engine."""
+"""Wires the scheduler: four gRPC ports, one HTTP port, one store, one engine."""
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import grpc.aio
 from mlops.agent import agent_pb2_grpc
+from mlops.chainer import chainer_pb2_grpc
 from mlops.health import health_pb2_grpc
 from mlops.scheduler import scheduler_pb2_grpc
 
@@ -16,16 +19,21 @@ from services.scheduler.api import SchedulerService
 from services.scheduler.engine import Engine
 from services.scheduler.health_api import HealthService
 from services.scheduler.http_api import http_app
+from services.scheduler.pipelines.chainer_api import ChainerService
 from services.scheduler.settings import SchedulerSettings
+from services.scheduler.sharing import Sharing
 from services.scheduler.store import Store
 from services.scheduler.xds_server import SERVICE as XDS_SERVICE
 from services.scheduler.xds_server import XdsServer
 from shared import rpc
+from shared.errors import SeldonError
+from shared.kafka.config import load_config
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness
 
 _SCHEDULER: Final = "seldon.mlops.scheduler.Scheduler"
 _AGENTS: Final = "seldon.mlops.agent.AgentService"
+_CHAINER: Final = "seldon.mlops.chainer.Chainer"
 _HEALTH: Final = "seldon.mlops.health.HealthCheckService"
 _STOP_GRACE: Final = 1.0
 """Seconds for calls in flight when the process is asked to stop; subscriptions are simply ended."""
@@ -47,14 +55,17 @@ async def run(settings: SchedulerSettings) -> None:
 async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set."""
     xds = XdsServer()
-    engine = Engine(store, xds)
+    engine = Engine(store, xds, _sharing(settings))
     readiness = Readiness(["replicas"])
 
     api_server = rpc.server([_SCHEDULER, _HEALTH])
-    scheduler_pb2_grpc.add_SchedulerServicer_to_server(SchedulerService(engine), api_server)
+    gateway_ports = settings.pipeline_gateway_http_port, settings.pipeline_gateway_grpc_port
+    scheduler_pb2_grpc.add_SchedulerServicer_to_server(SchedulerService(engine, gateway_ports), api_server)
     agent_server = rpc.server([_AGENTS, _HEALTH])
     agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentService(engine), agent_server)
-    for made in (api_server, agent_server):
+    dataflow_server = rpc.server([_CHAINER, _HEALTH])
+    chainer_pb2_grpc.add_ChainerServicer_to_server(ChainerService(engine), dataflow_server)
+    for made in (api_server, agent_server, dataflow_server):
         health_pb2_grpc.add_HealthCheckServiceServicer_to_server(HealthService(), made)
     xds_server = rpc.server([XDS_SERVICE])
     xds.add_to(xds_server)
@@ -64,6 +75,7 @@ async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Eve
         servers = {
             settings.scheduler_port: api_server,
             settings.agent_port: agent_server,
+            settings.dataflow_port: dataflow_server,
             settings.xds_port: xds_server,
         }
         for port, server in servers.items():
@@ -73,9 +85,26 @@ async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Eve
             running = tasks.create_task(engine.run(settings.settle_seconds), name="engine")
             reporting = tasks.create_task(_report_readiness(engine, readiness), name="readiness")
             await stopping.wait()
+            engine.close()
             running.cancel()
             reporting.cancel()
         _log.info("stopping")
+
+
+def _sharing(settings: SchedulerSettings) -> Sharing:
+    """Of the Kafka settings, only names matter here: the scheduler itself never talks to a broker."""
+    path = Path(settings.kafka_config_path) if settings.kafka_config_path else None
+    try:
+        kafka = load_config(path, settings.namespace, os.environ)
+    except SeldonError as error:
+        raise SystemExit(f"kafka settings: {error}") from None
+    return Sharing(
+        topics=kafka.topics,
+        groups=kafka.groups,
+        owners_per_key=settings.max_shard_count_multiplier,
+        model_consumers=settings.model_consumers,
+        pipeline_consumers=settings.pipeline_consumers,
+    )
 
 
 async def _report_readiness(engine: Engine, readiness: Readiness) -> None:
@@ -83,7 +112,8 @@ async def _report_readiness(engine: Engine, readiness: Readiness) -> None:
         awaited = sorted(f"{key.server}/{key.replica}" for key in engine.control.awaited)
         readiness.waiting("replicas", f"agents not back yet: {', '.join(awaited)}")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(engine.ready.wait(), 0.5)
+            async with asyncio.timeout(0.5):
+                await engine.ready.wait()
     readiness.satisfied("replicas")
 
 

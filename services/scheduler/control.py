@@ -4,7 +4,6 @@ Times are seconds since the epoch and never go backwards. There is no clock, soc
 history can be replayed in a test.
 """
 
-import heapq
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +30,7 @@ from services.scheduler.state import (
     Version,
     VersionKey,
 )
+from services.scheduler.timers import Timers
 from shared.errors import NotFound, RejectedRequest, StateConflict
 
 LOST_AGENT_GRACE: Final = 30.0
@@ -49,15 +49,14 @@ class Control:
     awaited: set[ReplicaKey] = field(default_factory=set)
     """Replicas known from before a restart that have not reported yet."""
     ready: bool = False
-    _timers: list[tuple[float, int, str | ReplicaKey | None]] = field(default_factory=list)
-    """Heap of (due, sequence number, whom it concerns: a model, a replica, or the start)."""
-    _sequence: int = 0
+    _timers: Timers[str | ReplicaKey | None] = field(default_factory=Timers)
+    """By whom they concern: a model, a replica, or the start."""
 
     # -- start ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float, settle_seconds: float) -> list[Effect]:
         """Begin with the restored state; ready when the awaited replicas are back or the settling time is over."""
-        self._wake(now + settle_seconds, None)
+        self._timers.wake(now + settle_seconds, None)
         return self._maybe_ready(now)
 
     def settle(self, now: float) -> list[Effect]:
@@ -94,8 +93,9 @@ class Control:
             model = Model(name, {number: Version(number, submitted, now)})
             before = self.state.models.get(name)
             if before is not None:
-                # Envoy's answer to the deletion may still be on its way.
+                # The answers of Envoy and the model gateways to the deletion may still be on their way.
                 model.published, model.revision, model.acked = before.published, before.revision, before.acked
+                model.gateway = before.gateway
             self.state.models[name] = model
         else:
             self._update(model, submitted, now)
@@ -128,7 +128,7 @@ class Control:
         if not model.deleted:
             model.deleted_at = now
             self.state.unplaced.discard(name)
-            self._wake(now + DELETED_TTL, name)
+            self._timers.wake(now + DELETED_TTL, name)
         effects = self._reconcile(model, now)
         return [SaveModel(name), *effects, *self._retry_unplaced(now)]
 
@@ -165,7 +165,7 @@ class Control:
         if replica is None or replica.session != session:
             return []
         replica.lost_at = now
-        self._wake(now + LOST_AGENT_GRACE, key)
+        self._timers.wake(now + LOST_AGENT_GRACE, key)
         return [ServerChangedEffect(key.server)]
 
     def _drop_replica(self, key: ReplicaKey, now: float) -> list[Effect]:
@@ -240,7 +240,7 @@ class Control:
         """An agent could not unload; it is tried again later. Raises StateConflict for a copy nobody asked for."""
         if self._stray(where, key, free):
             self.state.models[key.model].strays[where, key.version] = False
-            self._wake(now + MAX_DELAY, key.model)
+            self._timers.wake(now + MAX_DELAY, key.model)
             return [ServerChangedEffect(where.server)]
         version = self._copy(where, key, free)
         set_replica(self.state, key, version, where.replica, ReplicaState.UNLOAD_FAILED, now, reason)
@@ -267,7 +267,7 @@ class Control:
     def _schedule_retry(self, key: VersionKey, version: Version, now: float) -> None:
         version.retry = after_failure(version.retry, now)
         if version.retry.due is not None:
-            self._wake(version.retry.due, key.model)
+            self._timers.wake(version.retry.due, key.model)
 
     def _after_result(self, where: ReplicaKey, key: VersionKey, now: float) -> list[Effect]:
         effects = self._reconcile(self.state.models[key.model], now)
@@ -293,7 +293,7 @@ class Control:
             # What Envoy refused must not keep the rest of the model from going: leave it out.
             model.published = NO_ROUTE
             return [self._republish(model)]
-        self._wake(now + REFUSED_ROUTE_DELAY, name)
+        self._timers.wake(now + REFUSED_ROUTE_DELAY, name)
         return self._reconcile(model, now)
 
     def _republish(self, model: Model) -> Effect:
@@ -306,13 +306,12 @@ class Control:
     @property
     def next_due(self) -> float | None:
         """When `tick` has something to do, in seconds since the epoch."""
-        return self._timers[0][0] if self._timers else None
+        return self._timers.next_due
 
     def tick(self, now: float) -> list[Effect]:
         """Do what has become due."""
         effects: list[Effect] = []
-        while self._timers and self._timers[0][0] <= now:
-            _, _, concerned = heapq.heappop(self._timers)
+        for concerned in self._timers.due(now):
             if isinstance(concerned, ReplicaKey):
                 effects += self._expire_replica(concerned, now)
             elif concerned is not None:
@@ -347,11 +346,8 @@ class Control:
         return effects
 
     def _is_gone(self, model: Model) -> bool:
-        return all(version.is_inactive for version in model.versions.values()) and model.published == NO_ROUTE
-
-    def _wake(self, due: float, concerned: str | ReplicaKey | None) -> None:
-        self._sequence += 1
-        heapq.heappush(self._timers, (due, self._sequence, concerned))
+        inactive = all(version.is_inactive for version in model.versions.values())
+        return inactive and model.published == NO_ROUTE and not model.gateway.holds
 
     # -- shared --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from mlops.scheduler import scheduler_pb2 as pb
+
+from services.scheduler.members.fleet import Kind
+from services.scheduler.members.rounds import Instruction
 from services.scheduler.routing import Plan
 from services.scheduler.state import ReplicaKey, VersionKey
 
@@ -24,11 +28,21 @@ class SendUnload:
 
 @dataclass(frozen=True, slots=True)
 class PublishRoutes:
-    """Give Envoy a new plan; the answer comes back as `Control.routes_acked` or `routes_rejected`."""
+    """Give Envoy a new plan for a value of the header `seldon-model`; its answer comes back to `Core.routed`."""
 
-    model: str
+    scope: str
     plan: Plan
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send a gateway or dataflow engine its instruction about a resource; `pipeline` is the version concerned."""
+
+    kind: Kind
+    resource: str
+    instruction: Instruction
+    pipeline: pb.Pipeline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,20 @@ class SaveServer:
 
 
 @dataclass(frozen=True, slots=True)
+class SavePipeline:
+    """Write the desired state of a pipeline to disk; forget it when the state no longer has it."""
+
+    pipeline: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMembers:
+    """Write down which members of a kind are to be waited for after a restart."""
+
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
 class ModelChanged:
     """Tell subscribers."""
 
@@ -60,8 +88,28 @@ class ServerChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PipelineChanged:
+    """Tell subscribers, unless it looks the same as when they were last told."""
+
+    pipeline: str
+
+
+@dataclass(frozen=True, slots=True)
 class BecameReady:
     """The known replicas have reported, or the settling time is over: Envoy may be served."""
 
 
-Effect = SendLoad | SendUnload | PublishRoutes | SaveModel | SaveServer | ModelChanged | ServerChanged | BecameReady
+Effect = (
+    SendLoad
+    | SendUnload
+    | PublishRoutes
+    | Tell
+    | SaveModel
+    | SaveServer
+    | SavePipeline
+    | SaveMembers
+    | ModelChanged
+    | ServerChanged
+    | PipelineChanged
+    | BecameReady
+)

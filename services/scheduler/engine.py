@@ -3,28 +3,42 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from mlops.agent import agent_pb2
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler import metrics
-from services.scheduler.agent_link import AgentLink
 from services.scheduler.control import Control
+from services.scheduler.core import Core
 from services.scheduler.effects import (
     BecameReady,
     Effect,
     ModelChanged,
+    PipelineChanged,
     PublishRoutes,
+    SaveMembers,
     SaveModel,
+    SavePipeline,
     SaveServer,
     SendLoad,
     SendUnload,
     ServerChanged,
+    Tell,
 )
 from services.scheduler.feeds import Coalescer, Feed
 from services.scheduler.lifecycle import ModelState, version_status
+from services.scheduler.link import Link
+from services.scheduler.members.fleet import Fleet, Kind, Member
+from services.scheduler.members.instructions import instruction_message
+from services.scheduler.members.links import MemberLinks
+from services.scheduler.model_gateways import ModelGateways
+from services.scheduler.pipelines.control import PipelineControl
+from services.scheduler.pipelines.feed import PipelineNews
+from services.scheduler.pipelines.state import Pipelines
+from services.scheduler.pipelines.uid import UidMaker
 from services.scheduler.publisher import Outcome, Publisher
+from services.scheduler.sharing import Sharing
 from services.scheduler.state import ReplicaKey, VersionKey
 from services.scheduler.status import model_status, server_status
 from services.scheduler.store import Store
@@ -39,31 +53,43 @@ _log = logger("engine")
 class Engine:
     """Everything happens on one event loop, so a step and its effects are never interleaved with another's."""
 
-    def __init__(self, store: Store, xds: XdsServer) -> None:
-        state, awaited = store.restore()
-        self.control = Control(state, awaited)
+    def __init__(self, store: Store, xds: XdsServer, sharing: Sharing) -> None:
+        self.core = restored_core(store, sharing)
+        self.control = self.core.models
         self.model_feed: Feed[pb.ModelStatusResponse] = Feed()
         self.server_feed: Feed[pb.ServerStatusResponse] = Feed()
+        self.pipelines = PipelineNews(self.core)
+        self.members = MemberLinks()
         self.ready = asyncio.Event()
+        self.new_uid = UidMaker()
         self._store = store
+        self._topics = sharing.topics
         self._publisher = Publisher(xds, self._routed)
         self._server_changes = Coalescer(SERVER_FEED_PERIOD, self._publish_server)
-        self._agents: dict[ReplicaKey, AgentLink] = {}
+        self._agents: dict[ReplicaKey, Link[agent_pb2.ModelOperationMessage]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sessions = 0
+        self._closing = False
         self._logged: dict[str, tuple[int, ModelState, str]] = {}
         """What was last logged of each model, so that a log line means a change."""
 
     async def run(self, settle_seconds: float) -> None:
         """Start from the restored state and publish routes for ever."""
-        _log.info("restored", models=len(self.control.state.models), awaited_replicas=len(self.control.awaited))
-        await self.apply(lambda now: self.control.start(now, settle_seconds))
+        pipelines = len(self.core.pipelines.pipelines.by_name)
+        awaited = len(self.control.awaited)
+        _log.info("restored", models=len(self.control.state.models), pipelines=pipelines, awaited_replicas=awaited)
+        await self.apply(lambda now: self.core.start(now, settle_seconds))
         await self._publisher.run(self.ready)
+
+    def close(self) -> None:
+        """Subscriptions that end from here on are the scheduler's own doing."""
+        self._closing = True
 
     def apply(self, step: Callable[[float], Iterable[Effect]]) -> Awaitable[object]:
         """Run one step at once. Await the result before acknowledging: it is done when the step is on disk."""
         started = time.perf_counter()
-        effects = list(step(time.time()))
+        now = time.time()
+        effects = self.core.follow(step(now), now)
         metrics.STEP_SECONDS.observe(time.perf_counter() - started)
         writes = self._save(effects)
         for effect in effects:
@@ -78,7 +104,7 @@ class Engine:
         self._sessions += 1
         return self._sessions
 
-    def attach_agent(self, key: ReplicaKey, link: AgentLink) -> None:
+    def attach_agent(self, key: ReplicaKey, link: Link[agent_pb2.ModelOperationMessage]) -> None:
         """Instructions for this replica go to `link`, which takes over from the one before."""
         before = self._agents.get(key)
         if before is not None:
@@ -87,20 +113,37 @@ class Engine:
         self._agents[key] = link
         metrics.AGENTS_CONNECTED.set(len(self._agents))
 
-    def detach_agent(self, key: ReplicaKey, link: AgentLink) -> None:
+    def detach_agent(self, key: ReplicaKey, link: Link[agent_pb2.ModelOperationMessage]) -> None:
         if self._agents.get(key) is link:
             del self._agents[key]
         metrics.AGENTS_CONNECTED.set(len(self._agents))
+
+    # -- gateways and dataflow engines ---------------------------------------------------------------------------
+
+    async def attach_member(self, kind: Kind, member: Member, link: Link[Any]) -> None:
+        """Instructions for this member go to `link`, which takes over from the one before."""
+        self.members.attach(kind, member.name, link)
+        await self.apply(lambda now: self.core.member_joined(kind, member, now))
+
+    def detach_member(self, kind: Kind, member: Member, link: Link[Any]) -> None:
+        self.members.detach(kind, member.name, link)
+        if self._closing:
+            return  # it was not the member that left: it is waited for after the restart
+        self.apply(lambda now: self.core.member_left(kind, member.name, member.session, now))
 
     # -- effects -------------------------------------------------------------------------------------------------
 
     def _save(self, effects: Iterable[Effect]) -> list[asyncio.Future[None]]:
         models = {effect.model for effect in effects if isinstance(effect, SaveModel)}
         servers = {effect.server for effect in effects if isinstance(effect, SaveServer)}
-        state = self.control.state
+        pipelines = {effect.pipeline for effect in effects if isinstance(effect, SavePipeline)}
+        kinds = {effect.kind for effect in effects if isinstance(effect, SaveMembers)}
+        state, known_pipelines = self.control.state, self.core.pipelines.pipelines.by_name
         return [
             *(self._store.save_model(name, state.models.get(name)) for name in sorted(models)),
             *(self._store.save_server(name, state.servers.get(name)) for name in sorted(servers)),
+            *(self._store.save_pipeline(name, known_pipelines.get(name)) for name in sorted(pipelines)),
+            *(self._store.save_members(kind, self.core.fleet(kind).members) for kind in sorted(kinds)),
         ]
 
     def _carry_out(self, effect: Effect) -> None:
@@ -111,8 +154,10 @@ class Engine:
             case SendUnload(to, version):
                 metrics.UNLOADS_SENT.labels(to.server).inc()
                 self._send(to, version, agent_pb2.ModelOperationMessage.UNLOAD_MODEL)
-            case PublishRoutes(model, plan, revision):
-                self._publisher.publish(model, plan, revision)
+            case PublishRoutes(scope, plan, revision):
+                self._publisher.publish(scope, plan, revision)
+            case Tell():
+                self._tell(effect)
             case ModelChanged(name):
                 self._publish_model(name)
             case ServerChanged(name):
@@ -120,7 +165,9 @@ class Engine:
             case BecameReady():
                 _log.info("ready", models=len(self.control.state.models))
                 self.ready.set()
-            case SaveModel() | SaveServer():
+            case PipelineChanged(name):
+                self.pipelines.changed(name)
+            case SaveModel() | SaveServer() | SavePipeline() | SaveMembers():
                 pass  # done before, in one commit
 
     def _send(
@@ -136,6 +183,11 @@ class Engine:
             _log.error("agent does not take its instructions; disconnecting it", server=to.server, replica=to.replica)
             link.end()
 
+    def _tell(self, effect: Tell) -> None:
+        message = instruction_message(effect, self.control.state, self.core.model_gateways, self._topics)
+        if message is not None:
+            self.members.send(effect, message)
+
     def _publish_model(self, name: str) -> None:
         model = self.control.state.models.get(name)
         if model is None:
@@ -148,7 +200,7 @@ class Engine:
             _log.info(
                 "model", model=name, version=model.latest.number, state=summary.state.value, reason=summary.reason
             )
-        self.model_feed.publish(lambda: model_status(model))
+        self.model_feed.publish(lambda: model_status(model, self.core.model_gateways))
 
     def _publish_server(self, name: str) -> None:
         server = self.control.state.servers.get(name)
@@ -156,22 +208,41 @@ class Engine:
             self.server_feed.publish(lambda: server_status(server, self.control.state))
 
     def _routed(self, outcome: Outcome) -> None:
-        def step(now: float) -> Iterable[Effect]:
-            if outcome.error:
-                return self.control.routes_rejected(outcome.scope, outcome.revision, outcome.error, now)
-            return self.control.routes_acked(outcome.scope, outcome.revision, now)
-
-        self.apply(step)
+        self.apply(lambda now: self.core.routed(outcome.scope, outcome.revision, outcome.error, now))
 
     def _arm_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due = self.control.next_due
+        due = self.core.next_due
         if due is not None:
             delay = max(0.0, due - time.time())
             self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        self.apply(self.control.tick)
+        self.apply(self.core.tick)
+
+
+def restored_core(store: Store, sharing: Sharing) -> Core:
+    """Everything as it was last wanted, and who is to be waited for."""
+    state, awaited = store.restore()
+    known = store.restore_members()
+    fleets = {
+        kind: Fleet(
+            kind,
+            exclusive=kind is not Kind.PIPELINE_GATEWAY,
+            known=known[kind],
+            owners_per_key=sharing.owners_per_key,
+        )
+        for kind in Kind
+    }
+    gateways = ModelGateways(state, fleets[Kind.MODEL_GATEWAY], sharing.groups, sharing.model_consumers)
+    pipelines = Pipelines(
+        engines=fleets[Kind.ENGINE],
+        gateways=fleets[Kind.PIPELINE_GATEWAY],
+        groups=sharing.groups,
+        max_consumers=sharing.pipeline_consumers,
+        by_name=store.restore_pipelines(),
+    )
+    return Core(Control(state, awaited), gateways, PipelineControl(pipelines))

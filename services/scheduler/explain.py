@@ -1,6 +1,5 @@
 """Why a model is where it is, or why it is nowhere: an answer for people, as plain data."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from services.scheduler.definition import need_of
@@ -9,6 +8,7 @@ from services.scheduler.placement import Placement, ServerVerdict, place
 from services.scheduler.reconcile import offers
 from services.scheduler.state import Model, State, Version
 from services.scheduler.status import reason_with_retry
+from services.scheduler.times import iso
 from shared.errors import NotFound
 
 
@@ -76,6 +76,4 @@ def _server(verdict: ServerVerdict, version: Version, placement: Placement) -> d
 
 
 def _iso(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return iso(seconds) if seconds is not None else None

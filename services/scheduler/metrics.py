@@ -24,3 +24,16 @@ XDS_RESPONSES = Counter("seldon_scheduler_xds_responses", "Configuration respons
 XDS_RESOURCES = Counter("seldon_scheduler_xds_resources", "Resources sent to Envoys or withdrawn", ["type"])
 XDS_REFUSED = Counter("seldon_scheduler_xds_refused", "Configuration responses that an Envoy refused")
 SUBSCRIBERS_DROPPED = Counter("seldon_scheduler_subscribers_dropped", "Status subscribers dropped for being slow")
+MEMBERS_CONNECTED = Gauge(
+    "seldon_scheduler_members_connected", "Gateways and dataflow engines with a subscription", ["kind"]
+)
+INSTRUCTION_ROUNDS = Counter(
+    "seldon_scheduler_instruction_rounds", "Rounds of instructions to gateways and dataflow engines", ["kind"]
+)
+INSTRUCTIONS = Counter(
+    "seldon_scheduler_instructions", "Instructions sent to gateways and dataflow engines", ["kind", "operation"]
+)
+INSTRUCTION_RETRIES = Counter(
+    "seldon_scheduler_instruction_retries", "Instructions sent again after a failure or without an answer", ["kind"]
+)
+PIPELINES = Gauge("seldon_scheduler_pipelines", "Pipelines by the dataflow status of their latest version", ["status"])

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.members.part import Part
 from services.scheduler.routing import NO_ROUTE, RoutePlan
 
 
@@ -129,6 +130,9 @@ class Model:
     """Why an Envoy refused the published plan; it then goes on with the one before."""
     strays: dict[tuple[ReplicaKey, int], bool] = field(default_factory=dict)
     """Copies, by place and version number, of versions that live on another server; true once told to unload."""
+
+    gateway: Part = field(default_factory=Part)
+    """The model at the model gateways, which feed it from Kafka; loading it never waits for them."""
 
     @property
     def latest(self) -> Version:

@@ -1,24 +1,42 @@
 """The state as the messages that clients and subscribers read."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from collections.abc import Mapping
+from typing import Final
+
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler.lifecycle import ModelState, version_status
+from services.scheduler.members.summary import Progress, summarise
+from services.scheduler.model_gateways import ModelGateways
 from services.scheduler.state import Model, ReplicaState, Server, State, Version
+from services.scheduler.times import iso, timestamp
+
+_GATEWAY_STATE: Final[Mapping[Progress, str]] = {
+    Progress.WANTED: "ModelCreate",
+    Progress.STARTING: "ModelProgressing",
+    Progress.REBALANCING: "ModelProgressing",
+    Progress.READY: "ModelAvailable",
+    Progress.FAILED: "ModelFailed",
+    Progress.UNWANTED: "ModelTerminate",
+    Progress.STOPPING: "ModelTerminating",
+    Progress.STOP_FAILED: "ModelTerminateFailed",
+    Progress.STOPPED: "ModelTerminated",
+}
 
 
-def model_status(model: Model, *, all_versions: bool = False) -> pb.ModelStatusResponse:
+def model_status(model: Model, gateways: ModelGateways, *, all_versions: bool = False) -> pb.ModelStatusResponse:
     """The latest version, or every version that is still known, oldest first."""
     numbers = sorted(model.versions) if all_versions else [model.latest.number]
     return pb.ModelStatusResponse(
         modelName=model.name,
         deleted=model.deleted,
-        versions=[_version(model, model.versions[number]) for number in numbers],
+        versions=[_version(model, model.versions[number], gateways) for number in numbers],
     )
 
 
-def _version(model: Model, version: Version) -> pb.ModelVersionStatus:
+def _version(model: Model, version: Version, gateways: ModelGateways) -> pb.ModelVersionStatus:
     summary = version_status(model, version)
+    gateway_state, gateway_reason = gateway_status(model, version, gateways)
     message = pb.ModelVersionStatus(
         version=version.number,
         serverName=version.server or "",
@@ -28,9 +46,9 @@ def _version(model: Model, version: Version) -> pb.ModelVersionStatus:
             reason=reason_with_retry(summary.reason, version, summary.state),
             availableReplicas=summary.available,
             unavailableReplicas=summary.unavailable,
-            lastChangeTimestamp=_timestamp(summary.changed_at),
-            # No model gateway takes part yet: what it would be asked is all there is to tell.
-            modelGwState=pb.ModelStatus.ModelTerminated if model.deleted else pb.ModelStatus.ModelCreate,
+            lastChangeTimestamp=timestamp(summary.changed_at),
+            modelGwState=pb.ModelStatus.ModelState.Value(gateway_state),
+            modelGwReason=gateway_reason,
         ),
     )
     if version.definition.meta.HasField("kubernetesMeta"):
@@ -42,16 +60,27 @@ def _version(model: Model, version: Version) -> pb.ModelVersionStatus:
             pb.ModelReplicaStatus(
                 state=pb.ModelReplicaStatus.ModelReplicaState.Value(status.state.value),
                 reason=status.reason,
-                lastChangeTimestamp=_timestamp(status.since),
+                lastChangeTimestamp=timestamp(status.since),
             )
         )
     return message
 
 
+def gateway_status(model: Model, version: Version, gateways: ModelGateways) -> tuple[str, str]:
+    """State, as a name of `ModelStatus.ModelState`, and reason of a version at the model gateways.
+
+    They know models by name: only the latest version counts.
+    """
+    if version is not model.latest:
+        return "ModelTerminated", "Not latest version"
+    summary = summarise(gateways.fleet, gateways.key(model.name), model.gateway)
+    return _GATEWAY_STATE[summary.progress], summary.reason or ("Model deleted" if model.deleted else "")
+
+
 def reason_with_retry(reason: str, version: Version, state: ModelState) -> str:
     """Whoever reads of a failure also reads when it is tried again."""
     if version.retry.due is not None:
-        return f"{reason}; tried again at {_timestamp(version.retry.due).ToJsonString()}"
+        return f"{reason}; tried again at {iso(version.retry.due)}"
     if state is ModelState.SCHEDULE_FAILED:
         return f"{reason}; tried again as soon as a server joins, memory is freed or a model goes"
     return reason
@@ -89,9 +118,3 @@ def _is_loaded(state: State, model: str, version: int, index: int) -> bool:
     known = state.models[model].versions.get(version) if model in state.models else None
     status = known.replicas.get(index) if known else None
     return status is not None and status.state in _HELD
-
-
-def _timestamp(seconds: float) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromNanoseconds(int(seconds * 1_000_000) * 1_000)
-    return stamp

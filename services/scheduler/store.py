@@ -3,33 +3,18 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
 
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.members.fleet import Kind
+from services.scheduler.members.part import Part
+from services.scheduler.pipelines.state import Pipeline
 from services.scheduler.state import Model, ReplicaKey, Server, State, Version
-
-SCHEMA_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS model (name TEXT PRIMARY KEY, deleted_at REAL);
-CREATE TABLE IF NOT EXISTS version (
-    model TEXT NOT NULL REFERENCES model ON DELETE CASCADE, number INTEGER NOT NULL,
-    definition BLOB NOT NULL, created REAL NOT NULL, server TEXT, runtime_info BLOB,
-    PRIMARY KEY (model, number)
-);
-CREATE TABLE IF NOT EXISTS server (
-    name TEXT PRIMARY KEY, shared INTEGER NOT NULL, expected INTEGER NOT NULL,
-    minimum INTEGER NOT NULL, maximum INTEGER NOT NULL, kubernetes_meta BLOB
-);
-CREATE TABLE IF NOT EXISTS replica (
-    server TEXT NOT NULL REFERENCES server ON DELETE CASCADE, replica INTEGER NOT NULL,
-    PRIMARY KEY (server, replica)
-);
-"""
-Write = Callable[[sqlite3.Connection], None]
+from services.scheduler.store_pipelines import Write, read_pipelines, write_pipeline
+from services.scheduler.store_schema import migrate
 
 
 class Store:
@@ -40,11 +25,7 @@ class Store:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._connection.execute(f"PRAGMA {pragma}")
-        (found,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if found not in (0, SCHEMA_VERSION):
-            raise RuntimeError(f"{path} was written by another version (schema {found}, this one has {SCHEMA_VERSION})")
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        migrate(self._connection, path)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._waiting: list[tuple[Write, asyncio.Future[None]]] = []
         self._flushing = False
@@ -52,8 +33,9 @@ class Store:
     def restore(self) -> tuple[State, set[ReplicaKey]]:
         """The desired state, and the replicas that were registered when it was last written."""
         state = State()
-        for name, deleted_at in self._connection.execute("SELECT name, deleted_at FROM model"):
-            state.models[name] = Model(name, deleted_at=deleted_at)
+        models = "SELECT name, deleted_at, at_gateways FROM model"
+        for name, deleted_at, at_gateways in self._connection.execute(models):
+            state.models[name] = Model(name, deleted_at=deleted_at, gateway=Part(ended=not at_gateways))
         rows = self._connection.execute("SELECT model, number, definition, created, server, runtime_info FROM version")
         for name, number, definition, created, server, info in rows:
             version = Version(number, pb.Model.FromString(definition), created, server)
@@ -67,6 +49,17 @@ class Store:
             state.servers[name] = Server(name, bool(shared), expected, minimum, maximum, server_meta)
         replicas = {ReplicaKey(*row) for row in self._connection.execute("SELECT server, replica FROM replica")}
         return state, replicas
+
+    def restore_pipelines(self) -> dict[str, Pipeline]:
+        """All pipelines by name."""
+        return read_pipelines(self._connection)
+
+    def restore_members(self) -> dict[Kind, set[str]]:
+        """Who was connected when it was last written, by kind."""
+        members: dict[Kind, set[str]] = {kind: set() for kind in Kind}
+        for kind, name in self._connection.execute("SELECT kind, name FROM member"):
+            members[Kind(kind)].add(name)
+        return members
 
     def save_model(self, name: str, model: Model | None) -> asyncio.Future[None]:
         """Write a model as it is now, or forget it. The future is done when it is on disk."""
@@ -83,11 +76,11 @@ class Store:
             )
             for version in model.versions.values()
         ]
-        deleted_at = model.deleted_at
+        row = (name, model.deleted_at, not model.gateway.ended)
 
         def write(db: sqlite3.Connection) -> None:
             _delete(db, "model", name)
-            db.execute("INSERT INTO model VALUES (?, ?)", (name, deleted_at))
+            db.execute("INSERT INTO model VALUES (?, ?, ?)", row)
             db.executemany("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?)", versions)
 
         return self._submit(write)
@@ -104,6 +97,20 @@ class Store:
             _delete(db, "server", name)
             db.execute("INSERT INTO server VALUES (?, ?, ?, ?, ?, ?)", row)
             db.executemany("INSERT INTO replica VALUES (?, ?)", replicas)
+
+        return self._submit(write)
+
+    def save_pipeline(self, name: str, pipeline: Pipeline | None) -> asyncio.Future[None]:
+        """Write a pipeline as it is now, or forget it."""
+        return self._submit(write_pipeline(name, pipeline))
+
+    def save_members(self, kind: Kind, names: Iterable[str]) -> asyncio.Future[None]:
+        """Write down who is to be waited for after a restart."""
+        rows = [(kind.value, name) for name in names]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM member WHERE kind = ?", (kind.value,))
+            db.executemany("INSERT INTO member VALUES (?, ?)", rows)
 
         return self._submit(write)
 

@@ -6,6 +6,7 @@ from typing import Final
 from google.protobuf import struct_pb2
 from google.protobuf.message import Message
 from xds.config.cluster.v3 import cluster_pb2
+from xds.config.core.v3 import base_pb2
 from xds.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from xds.config.route.v3 import route_components_pb2
 from xds.extensions.filters.http.lua.v3 import lua_pb2
@@ -22,10 +23,10 @@ from services.scheduler.xds_resources import (
     route,
     scope,
 )
-from shared.names import internal_name
+from shared.names import HEADER_COUNTED, internal_name
 
 METADATA: Final = "seldon"
-"""Filter metadata namespace that the access log takes its tags from."""
+"""Filter metadata namespace of clusters and endpoints that the access log takes its tags from."""
 _SUBSET_METADATA: Final = "envoy.lb"
 """Namespace in which Envoy's load balancer looks for the endpoints that a route asks for."""
 LUA_FILTER: Final = "envoy.filters.http.lua"
@@ -46,7 +47,7 @@ def model_resources(model: str, plan: RoutePlan) -> dict[ResourceKey, Message]:
         internal = internal_name(model, upstream.version)
         for grpc in (False, True):
             name = _cluster_name(internal, grpc=grpc)
-            made[ResourceKey(CLUSTER, name)] = _cluster(name, grpc=grpc)
+            made[ResourceKey(CLUSTER, name)] = _cluster(name, model, upstream, grpc=grpc)
             made[ResourceKey(ENDPOINTS, name)] = _endpoints(name, upstream, grpc=grpc)
         if upstream.version == plan.routed:
             made[ResourceKey(SCOPE, model)] = scope(model, _routes(model, model, internal, upstream))
@@ -57,8 +58,14 @@ def _cluster_name(internal: str, *, grpc: bool) -> str:
     return f"{internal}_{'grpc' if grpc else 'http'}"
 
 
-def _cluster(name: str, *, grpc: bool) -> cluster_pb2.Cluster:
+def _cluster(name: str, model: str, upstream: Upstream, *, grpc: bool) -> cluster_pb2.Cluster:
     made = cluster(name, grpc=grpc)
+    tags = {
+        "model": model,
+        "model_internal": internal_name(model, upstream.version),
+        "method_type": "grpc" if grpc else "rest",
+    }
+    made.metadata.filter_metadata[METADATA].update(tags)
     if grpc:
         made.lb_subset_config.fallback_policy = cluster_pb2.Cluster.LbSubsetConfig.ANY_ENDPOINT
         made.lb_subset_config.subset_selectors.add(keys=["via"])
@@ -98,42 +105,41 @@ def _lb_endpoint(
 def _routes(name: str, model: str, internal: str, upstream: Upstream) -> Iterator[route_components_pb2.Route]:
     """Model calls with the name rewritten, then server calls as they are; what may change a server has no route."""
     http, grpc = _cluster_name(internal, grpc=False), _cluster_name(internal, grpc=True)
-    metadata = {"model": model, "model_internal": internal, "server": upstream.server}
 
-    rest = _route(f"{name}_http", http, metadata, internal, upstream)
+    rest = _route(f"{name}_http", http, internal, upstream)
     rest.match.prefix = "/v2/models/"
     rest.route.regex_rewrite.pattern.regex = _REST_MODEL_PATH
     rest.route.regex_rewrite.substitution = f"/v2/models/{internal}"
     yield rest
 
     # The renaming filter cannot look into a compressed message; the agent can.
-    compressed = _route(f"{name}_grpc_compressed", grpc, metadata, internal, upstream)
+    compressed = _route(f"{name}_grpc_compressed", grpc, internal, upstream)
     compressed.match.safe_regex.regex = _GRPC_MODEL_METHODS
     encoding = compressed.match.headers.add(name="grpc-encoding", invert_match=True, treat_missing_header_as_empty=True)
     encoding.string_match.safe_regex.regex = "|identity"
     compressed.route.metadata_match.filter_metadata[_SUBSET_METADATA].update({"via": "agent"})
     yield compressed
 
-    plain = _route(f"{name}_grpc", grpc, metadata, internal, upstream)
+    plain = _route(f"{name}_grpc", grpc, internal, upstream)
     plain.match.safe_regex.regex = _GRPC_MODEL_METHODS
     context = struct_pb2.Struct()
     context.update({"internal": internal})
     plain.typed_per_filter_config[LUA_FILTER].Pack(lua_pb2.LuaPerRoute(filter_context=context))
     yield plain
 
-    server_rest = _route(f"{name}_server_http", http, metadata, internal, upstream)
+    server_rest = _route(f"{name}_server_http", http, internal, upstream)
     server_rest.match.safe_regex.regex = _REST_SERVER_PATHS
     yield server_rest
-    server_grpc = _route(f"{name}_server_grpc", grpc, metadata, internal, upstream)
+    server_grpc = _route(f"{name}_server_grpc", grpc, internal, upstream)
     server_grpc.match.safe_regex.regex = _GRPC_SERVER_METHODS
     yield server_grpc
 
 
-def _route(
-    name: str, cluster_name: str, metadata: dict[str, str], internal: str, upstream: Upstream
-) -> route_components_pb2.Route:
+def _route(name: str, cluster_name: str, internal: str, upstream: Upstream) -> route_components_pb2.Route:
     made = route(name, cluster_name, internal)
-    made.metadata.filter_metadata[METADATA].update(metadata)
+    counted = base_pb2.HeaderValueOption(append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
+    counted.header.key, counted.header.value = HEADER_COUNTED, "envoy"
+    made.request_headers_to_add.append(counted)
     _retry_through_agent(made.route.retry_policy, upstream.server_type)
     return made
 

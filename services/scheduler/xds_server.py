@@ -67,7 +67,9 @@ class XdsServer:
         async with self._progress:
             while self._is_pending(wanted):
                 try:
-                    await asyncio.wait_for(self._progress.wait(), self._patience())
+                    # Not wait_for: it loses a cancellation that comes together with a notification.
+                    async with asyncio.timeout(self._patience()):
+                        await self._progress.wait()
                 except TimeoutError:
                     self._disconnect_laggards(wanted)
         refusals: dict[ResourceKey, str] = {}
@@ -102,7 +104,8 @@ class XdsServer:
         stream, connection = XdsStream(self._cache), _Connection()
         self._streams[stream] = connection
         XDS_CONNECTED.set(len(self._streams))
-        _log.info("Envoy connected", peer=context.peer())
+        peer = context.peer()  # not to be asked when the call has ended: the library may have freed it
+        _log.info("Envoy connected", peer=peer)
         reader = asyncio.create_task(self._read(requests, stream, connection), name="xds-reader")
         try:
             while not connection.closing:
@@ -118,7 +121,7 @@ class XdsServer:
             del self._streams[stream]
             XDS_CONNECTED.set(len(self._streams))
             self._absent_since = time.monotonic()
-            _log.info("Envoy disconnected", peer=context.peer())
+            _log.info("Envoy disconnected", peer=peer)
             await self._notify()
 
     async def _read(

@@ -11,8 +11,10 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
+from compose.process.broker import config_file as broker_config
 from compose.process.stack import Stack
-from tests.bench import hot_path, scale
+from shared.kafka.config import load_config
+from tests.bench import hot_path, joins, pipelines, scale
 from tests.bench.bare_envoy import bare_envoy
 from tests.bench.idle import idle_rows
 from tests.bench.load import Target, require_generator
@@ -21,8 +23,10 @@ from tests.system.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT_OFFSET = 10_000
-OURS = ("scheduler", "agent-mlserver", "agent-triton")
-THEIRS = ("envoy", "mlserver", "triton")
+OURS = ("scheduler", "agent-mlserver", "agent-triton", "dataflow", "modelgateway", "pipelinegateway")
+THEIRS = ("kafka", "envoy", "mlserver", "triton")
+BROKERS = {"tansu": "Tansu", "apache": "Apache Kafka"}
+PARTS = ("models", "pipelines", "scale")
 SAMPLES = ("sklearn-iris-gs.yaml", "tfsimple1.yaml", "add10.yaml")
 
 
@@ -32,15 +36,15 @@ def main() -> None:
     console = Console(stderr=True)
     rows: list[Row] = []
     with Progress(console=console) as progress:
-        with _deployment(console) as deployment:
-            for sample in SAMPLES:
-                deployment.load_sample(sample)
-            rows += _hot_path(deployment, chosen.rounds, chosen.seconds, progress)
-            task = progress.add_task("idle", total=1)
-            pids = {part: deployment.stack.pid(part) for part in (*OURS, *THEIRS)}
-            rows += idle_rows({p: pids[p] for p in OURS}, {p: pids[p] for p in THEIRS})
-            progress.update(task, completed=1)
-        rows += scale.scale_rows(asyncio.run(scale.measure(progress)))
+        if "models" in chosen.parts:
+            with _deployment(console, "tansu") as deployment:
+                rows += _models(deployment, chosen.rounds, chosen.seconds, progress)
+        if "pipelines" in chosen.parts:
+            for broker in BROKERS:
+                with _deployment(console, broker) as deployment:
+                    rows += _pipelines(deployment, broker, chosen.rounds, chosen.seconds, progress)
+        if "scale" in chosen.parts:
+            rows += scale.scale_rows(asyncio.run(scale.measure(progress)))
     if chosen.output == "json":
         sys.stdout.buffer.write(orjson.dumps(as_data(rows), option=orjson.OPT_INDENT_2) + b"\n")
     else:
@@ -51,14 +55,16 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="pairs of runs of each ratio; its median counts")
     parser.add_argument("--seconds", type=int, default=3, help="length of one run")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; all unless named")
     parser.add_argument("--output", choices=("table", "json"), default="table")
     return parser.parse_args()
 
 
 @contextlib.contextmanager
-def _deployment(console: Console) -> Iterator[Deployment]:
+def _deployment(console: Console, broker: str) -> Iterator[Deployment]:
     """A deployment of its own, on ports of its own, so that one that a person runs is neither used nor disturbed."""
-    stack = Stack(home=ROOT / ".seldon" / "bench", port_offset=PORT_OFFSET, installed_in=ROOT / ".seldon")
+    home = ROOT / ".seldon"
+    stack = Stack(home / "bench", PORT_OFFSET, {"KAFKA": broker}, installed_in=home)
     stack.down(purge=True)
     try:
         stack.up()
@@ -66,6 +72,30 @@ def _deployment(console: Console) -> Iterator[Deployment]:
         yield Deployment(stack)
     finally:
         stack.down()
+
+
+def _models(deployment: Deployment, rounds: int, seconds: int, progress: Progress) -> list[Row]:
+    for sample in SAMPLES:
+        deployment.load_sample(sample)
+    rows = _hot_path(deployment, rounds, seconds, progress)
+    task = progress.add_task("idle", total=1)
+    pids = {part: deployment.stack.pid(part) for part in (*OURS, *THEIRS)}
+    rows += idle_rows({p: pids[p] for p in OURS}, {p: pids[p] for p in THEIRS})
+    progress.update(task, completed=1)
+    return rows
+
+
+def _pipelines(deployment: Deployment, broker: str, rounds: int, seconds: int, progress: Progress) -> list[Row]:
+    pipelines.prepare(deployment)
+    config = load_config(broker_config(deployment.stack.home), "", {})
+    measured = asyncio.run(pipelines.measure(deployment, config, rounds, seconds, progress))
+    joined = asyncio.run(joins.measure(config, rounds, progress))
+    name = BROKERS[broker]
+    return [
+        *pipelines.latency_rows(measured, name),
+        *joins.join_rows(joined, name),
+        *pipelines.throughput_rows(measured, name),
+    ]
 
 
 def _hot_path(deployment: Deployment, rounds: int, seconds: int, progress: Progress) -> list[Row]:

@@ -2,55 +2,35 @@
 
 import asyncio
 import contextlib
-import sys
+import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.kafka.config import KafkaConfig
 from shared.kafka.topics import TopicAdmin
+from tests.bench.bare_process import ModelCall, bare_loop
 from tests.bench.load import Sample
 
 _KEY_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCall:
-    """An inference call by one of the loops, straight to the server."""
-
-    address: str
-    model: str
-
-
 @contextlib.asynccontextmanager
 async def bare_chain(config: KafkaConfig, name: str, calls: Sequence[ModelCall | None]) -> AsyncIterator["Caller"]:
-    """One process for each entry of `calls`, joined by topics; records go in at the first and come out of the last."""
+    """One loop for each entry of `calls`, joined by topics; records go in at the first and come out of the last."""
     topics = [f"bench.{name}.{position}" for position in range(len(calls) + 1)]
     admin = TopicAdmin(config)
     await admin.start()
     await admin.ensure(topics)
     await admin.stop()
-    processes = []
-    for position, call in enumerate(calls):
-        arguments = [config.bootstrap_servers, str(config.fetch_wait_ms), topics[position], topics[position + 1]]
-        arguments += [call.address, call.model] if call else []
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.bare_loop", *arguments, stdout=asyncio.subprocess.PIPE
-        )
-        processes.append(process)
-        assert process.stdout is not None
-        await process.stdout.readline()
-    caller = Caller(config, topics[0], topics[-1])
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        for (source, sink), call in zip(itertools.pairwise(topics), calls, strict=True):
+            await stack.enter_async_context(bare_loop(config, {source: sink}, call))
+        caller = Caller(config, topics[0], topics[-1])
+        stack.push_async_callback(caller.stop)
         await caller.start()
         yield caller
-    finally:
-        await caller.stop()
-        for process in processes:
-            process.kill()
-            await process.wait()
 
 
 class Caller:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -13,7 +13,8 @@ from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 from rich.progress import Progress
 
 from shared.kafka.config import KafkaConfig
-from tests.bench.bare_chain import ModelCall, bare_chain
+from tests.bench.bare_chain import bare_chain
+from tests.bench.bare_process import ModelCall
 from tests.bench.load import Sample, Target, run
 from tests.bench.table import Row
 from tests.system.deployment import Deployment
@@ -33,8 +34,8 @@ class Shape:
     """A pipeline to measure: the models on its longest way, and the records written on it."""
 
     name: str
-    steps: Sequence[tuple[str, Sequence[str]]]
-    """Model and inputs of each step."""
+    steps: Mapping[str, Mapping[str, str]]
+    """By model: its input tensors, from reference to the name that the model expects; the pipeline's own if empty."""
     way: Sequence[str]
 
     @property
@@ -43,35 +44,34 @@ class Shape:
 
     @property
     def manifest(self) -> str:
-        steps = [{"name": model, **({"inputs": list(inputs)} if inputs else {})} for model, inputs in self.steps]
-        renamed = [
-            step | {"tensorMap": {f"{step['name']}.outputs.OUTPUT{i}": f"INPUT{i}" for i in (0, 1)}} for step in steps
+        steps = [
+            {"name": model, "inputs": list(tensors), "tensorMap": dict(tensors)}
+            for model, tensors in self.steps.items()
         ]
-        for step, (_, inputs) in zip(renamed, self.steps, strict=True):
-            sources = {reference.split(".")[0] for reference in inputs}
-            step["tensorMap"] = {f"{source}.outputs.OUTPUT{i}": f"INPUT{i}" for source in sources for i in (0, 1)}
         document = {
             "apiVersion": "mlops.seldon.io/v1alpha1",
             "kind": "Pipeline",
             "metadata": {"name": self.name},
-            "spec": {"steps": renamed, "output": {"steps": [self.steps[-1][0]]}},
+            "spec": {"steps": steps, "output": {"steps": [list(self.steps)[-1]]}},
         }
         return yaml.safe_dump(document)
 
 
 def chain(count: int) -> Shape:
     models = [*MODELS, FOURTH][:count]
-    inputs: list[list[str]] = [[], *([before] for before in models)]
-    return Shape(f"bench-chain-{count}", list(zip(models, inputs, strict=False)), models)
+    steps: dict[str, dict[str, str]] = {models[0]: {}}
+    for before, model in itertools.pairwise(models):
+        steps[model] = {f"{before}.outputs.OUTPUT{index}": f"INPUT{index}" for index in (0, 1)}
+    return Shape(f"bench-chain-{count}", steps, models)
 
 
 JOIN = Shape(
     "bench-join",
-    [
-        ("tfsimple1", []),
-        ("tfsimple2", []),
-        ("tfsimple3", ["tfsimple1.outputs.OUTPUT0", "tfsimple2.outputs.OUTPUT1"]),
-    ],
+    {
+        "tfsimple1": {},
+        "tfsimple2": {},
+        "tfsimple3": {"tfsimple1.outputs.OUTPUT0": "INPUT0", "tfsimple2.outputs.OUTPUT1": "INPUT1"},
+    },
     ["tfsimple1", "tfsimple3"],
 )
 SHAPES = (chain(1), chain(2), chain(4), JOIN)
@@ -93,7 +93,7 @@ def prepare(deployment: Deployment) -> None:
     """Load the models and pipelines."""
     for file in MODELS.values():
         deployment.load_sample(file)
-    spec = {"storageUri": "samples://tfsimple1", "requirements": ["triton", "python"], "memory": "100Ki"}
+    spec = {"storageUri": "samples://tfsimple", "requirements": ["triton", "python"], "memory": "100Ki"}
     deployment.load_manifest(spec, FOURTH)
     deployment.wait_state(FOURTH, "ModelAvailable")
     for shape in SHAPES:

@@ -35,3 +35,13 @@ def replica(
         overcommit_percentage=0,
         session=session,
     )
+
+
+def pipeline(name: str, *steps: str, clean: bool = False, generation: int = 0) -> pb.Pipeline:
+    """A chain of steps, each reading the one before."""
+    made = pb.Pipeline(name=name, output=pb.PipelineOutput(steps=steps[-1:]))
+    for before, step in zip(("", *steps), steps, strict=False):
+        made.steps.add(name=step, inputs=[before] if before else [])
+    made.dataflowSpec.cleanTopicsOnDelete = clean
+    made.kubernetesMeta.generation = generation
+    return made

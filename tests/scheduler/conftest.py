@@ -96,8 +96,8 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Running]:
-    ports = [free_port() for _ in range(4)]
-    names = ("--scheduler-port", "--agent-port", "--envoy-port", "--health-probe-port")
+    ports = [free_port() for _ in range(5)]
+    names = ("--scheduler-port", "--agent-port", "--envoy-port", "--health-probe-port", "--dataflow-port")
     flags = [text for name, port in zip(names, ports, strict=True) for text in (name, str(port))]
     settings = SchedulerSettings.load(["--host", HOST, "--db-path", str(folder), *flags])
     store, stopping = Store(folder / "scheduler.db"), asyncio.Event()

@@ -12,7 +12,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mlops.agent import agent_pb2
-from mlops.chainer import chainer_pb2
 from mlops.health import health_pb2 as own_health_pb2
 from mlops.health import health_pb2_grpc as own_health_pb2_grpc
 from mlops.scheduler import scheduler_pb2 as pb
@@ -342,19 +341,12 @@ async def test_control_plane_feed_asks_for_servers_first(scheduler: Running) -> 
 async def test_what_is_not_served_yet_says_so(scheduler: Running) -> None:
     api = scheduler.api
     unary = (
-        api.LoadPipeline(pb.LoadPipelineRequest()),
-        api.UnloadPipeline(pb.UnloadPipelineRequest()),
         api.StartExperiment(pb.StartExperimentRequest()),
         api.StopExperiment(pb.StopExperimentRequest()),
-        api.ModelStatusEvent(pb.ModelUpdateStatusMessage()),
-        api.PipelineStatusEvent(chainer_pb2.PipelineUpdateStatusMessage()),
     )
     streams = (
-        api.PipelineStatus(pb.PipelineStatusRequest()),
         api.ExperimentStatus(pb.ExperimentStatusRequest()),
-        api.SubscribePipelineStatus(pb.PipelineSubscriptionRequest()),
         api.SubscribeExperimentStatus(pb.ExperimentSubscriptionRequest()),
-        api.SubscribeModelStatus(pb.ModelSubscriptionRequest(isModelGateway=True)),
     )
     for call in (*unary, *streams):
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.members.fleet import Kind
+from services.scheduler.members.part import Part
+from services.scheduler.pipelines.state import Pipeline, PipelineVersion
+from services.scheduler.routing import PipelinePlan
 from services.scheduler.state import Model, ReplicaKey, Server, Version
 from services.scheduler.store import Store
-from tests.scheduler.builders import model, replica
+from tests.scheduler.builders import model, pipeline, replica
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,6 +84,83 @@ def test_a_database_of_another_version_is_left_alone(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(RuntimeError, match="schema 99"):
         Store(tmp_path / "s.db")
+
+
+async def test_pipelines_and_members_come_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    saved = some_pipeline()
+    await asyncio.gather(
+        store.save_pipeline("alpha", saved),
+        store.save_pipeline("beta", Pipeline("beta", {1: some_version(1)})),
+        store.save_pipeline("beta", None),
+        store.save_members(Kind.ENGINE, ["flow-0", "flow-1"]),
+        store.save_members(Kind.MODEL_GATEWAY, ["mgw-0"]),
+        store.save_members(Kind.MODEL_GATEWAY, []),
+    )
+    store.close()
+    store = Store(tmp_path / "s.db")
+    assert store.restore_pipelines() == {"alpha": saved}
+    known = {Kind.ENGINE: {"flow-0", "flow-1"}, Kind.MODEL_GATEWAY: set(), Kind.PIPELINE_GATEWAY: set()}
+    assert store.restore_members() == known
+    store.close()
+
+
+def some_version(number: int, *, superseded: bool = False, ended: bool = False) -> PipelineVersion:
+    definition = pipeline("alpha", "iris")
+    definition.version, definition.uid = number, f"uid{number}"
+    engine = Part(number, wanted=not (superseded or ended), ended=ended)
+    return PipelineVersion(definition, 10.0 + number, superseded, engine)
+
+
+def some_pipeline() -> Pipeline:
+    plan = PipelinePlan((("10.0.0.1", 9010, 9011),))
+    return Pipeline(
+        "alpha",
+        {1: some_version(1, superseded=True), 2: some_version(2)},
+        deleted_at=15.5,
+        leaving=[some_version(4)],
+        past=[some_version(7, ended=True), some_version(3, ended=True)],
+        gateway=Part(ended=False),
+        published=plan,
+        taken=plan,
+    )
+
+
+async def test_models_of_a_database_without_pipelines_are_kept(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "s.db")
+    old.executescript(
+        """
+        CREATE TABLE model (name TEXT PRIMARY KEY, deleted_at REAL);
+        CREATE TABLE version (
+            model TEXT NOT NULL REFERENCES model ON DELETE CASCADE, number INTEGER NOT NULL,
+            definition BLOB NOT NULL, created REAL NOT NULL, server TEXT, runtime_info BLOB,
+            PRIMARY KEY (model, number)
+        );
+        CREATE TABLE server (
+            name TEXT PRIMARY KEY, shared INTEGER NOT NULL, expected INTEGER NOT NULL,
+            minimum INTEGER NOT NULL, maximum INTEGER NOT NULL, kubernetes_meta BLOB
+        );
+        CREATE TABLE replica (
+            server TEXT NOT NULL REFERENCES server ON DELETE CASCADE, replica INTEGER NOT NULL,
+            PRIMARY KEY (server, replica)
+        );
+        PRAGMA user_version=1;
+        """
+    )
+    old.execute("INSERT INTO model VALUES ('iris', NULL)")
+    definition = model("iris").SerializeToString()
+    old.execute("INSERT INTO version VALUES ('iris', 3, ?, 12.5, 'ml', NULL)", (definition,))
+    old.commit()
+    old.close()
+    store = Store(tmp_path / "s.db")
+    state, _ = store.restore()
+    assert state.models == {"iris": Model("iris", {3: Version(3, model("iris"), 12.5, "ml")})}
+    assert store.restore_pipelines() == {}
+    await store.save_pipeline("alpha", some_pipeline())
+    store.close()
+    again = Store(tmp_path / "s.db")
+    assert set(again.restore_pipelines()) == {"alpha"}
+    again.close()
 
 
 # Writes generation after generation of one model, all its versions in one save, and says when each is on disk.

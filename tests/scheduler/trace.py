@@ -113,7 +113,7 @@ class Trace:
                     self._lines.append(f"  tell {to.server}/{to.replica} to load {internal_name(*version)}")
                 case SendUnload(to, version):
                     self._lines.append(f"  tell {to.server}/{to.replica} to unload {internal_name(*version)}")
-                case PublishRoutes(name, plan, _):
+                case PublishRoutes(name, plan, _) if isinstance(plan, RoutePlan):
                     self._lines.append(f"  tell Envoy {name} -> {_describe(name, plan)}")
                 case BecameReady():
                     self._lines.append("  ready")

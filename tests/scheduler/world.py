@@ -108,7 +108,7 @@ class World:
                     self._instruct("load", to, version)
                 case SendUnload(to, version):
                     self._instruct("unload", to, version)
-                case PublishRoutes(model, plan, revision):
+                case PublishRoutes(model, plan, revision) if isinstance(plan, RoutePlan):
                     self.waiting[model] = Flight(plan, revision, self.step)
                 case BecameReady():
                     self._release()

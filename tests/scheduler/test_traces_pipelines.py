@@ -1,0 +1,347 @@
+"""Histories that a person can read: pipelines on their way to engines, gateways and Envoy, and back."""
+
+import pytest
+
+from shared.errors import RejectedRequest
+from tests.scheduler.pipeline_trace import PipelineTrace, expect, served
+
+
+def test_a_pipeline_waits_for_members_then_for_envoy() -> None:
+    trace = PipelineTrace()
+    trace.load("alpha")
+    trace.join("flow-0", "pgw-0")
+    trace.answer("pgw-0", "alpha")
+    trace.answer("flow-0", "alpha_1")
+    trace.ack("alpha")
+    expect(
+        trace,
+        """
+        start
+        load alpha
+          alpha_1: Create (no dataflow engines available to handle pipeline) / Create (no pipeline gateways available to handle pipeline)
+        flow-0 joins
+          tell flow-0 to start alpha_1
+          alpha_1: Creating (waiting for flow-0 to start it) / Create (no pipeline gateways available to handle pipeline)
+        pgw-0 joins
+          tell pgw-0 to start alpha_1
+          alpha_1: Creating (waiting for flow-0 to start it) / Creating (waiting for pgw-0 to start it)
+        pgw-0 alpha: did it
+          alpha_1: Creating (waiting for flow-0 to start it) / Ready (1/1 ready)
+        flow-0 alpha_1: did it
+          tell Envoy alpha.pipeline -> pgw-0
+          alpha_1: Ready (1/1 ready) / Creating (waiting for Envoy to take its route)
+        Envoy takes alpha
+          alpha_1: Ready (1/1 ready) / Ready (1/1 ready)
+        """,  # noqa: E501
+    )
+
+
+def test_an_update_ends_the_old_version_when_the_new_one_is_ready_and_not_before() -> None:
+    trace = served()
+    trace.load("alpha")
+    trace.answer("flow-0", "alpha_2", "no such topic")
+    trace.answer("pgw-0", "alpha")
+    trace.wait(1.9)
+    trace.wait(0.1)
+    trace.answer("flow-0", "alpha_2")
+    trace.answer("flow-0", "alpha_1")
+    expect(
+        trace,
+        """
+        load alpha
+          tell pgw-0 to start alpha_2
+          tell flow-0 to start alpha_2
+          alpha_2: Creating (waiting for flow-0 to start it) / Creating (waiting for pgw-0 to start it)
+        flow-0 alpha_2: failed: no such topic
+          alpha_2: Failed (1/1 failed; flow-0 failed: no such topic; tried again at 1970-01-12T13:46:42Z) / Creating (waiting for pgw-0 to start it)
+        pgw-0 alpha: did it
+          alpha_2: Failed (1/1 failed; flow-0 failed: no such topic; tried again at 1970-01-12T13:46:42Z) / Ready (1/1 ready)
+        1.9 s pass
+        0.1 s pass
+          tell flow-0 to start alpha_2
+          alpha_2: Creating (waiting for flow-0 (attempt 2; before: no such topic) to start it) / Ready (1/1 ready)
+        flow-0 alpha_2: did it
+          tell flow-0 to stop alpha_1
+          alpha_2: Ready (1/1 ready) / Ready (1/1 ready)
+        flow-0 alpha_1: did it
+        """,  # noqa: E501
+    )
+
+
+def test_a_new_engine_starts_when_the_old_one_has_let_go() -> None:
+    trace = served()
+    trace.join("flow-1")
+    trace.answer("flow-0", "alpha_1")
+    trace.answer("flow-1", "alpha_1")
+    expect(
+        trace,
+        """
+        flow-1 joins
+          tell flow-0 to stop alpha_1
+          alpha_1: Creating (Rebalance: waiting for flow-0 to let go) / Ready (1/1 ready)
+        flow-0 alpha_1: did it
+          tell flow-1 to start alpha_1
+          alpha_1: Creating (waiting for flow-1 to start it) / Ready (1/1 ready)
+        flow-1 alpha_1: did it
+          alpha_1: Ready (1/1 ready) / Ready (1/1 ready)
+        """,
+    )
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_engine_that_is_silent_or_gone_is_not_waited_for(gone: bool) -> None:
+    trace = served()
+    trace.join("flow-1")
+    assert "tell flow-0 to stop alpha_1" in trace.text
+    if gone:
+        trace.leave("flow-0")
+    else:
+        trace.wait(14.9)
+        assert trace.text == "14.9 s pass"
+        trace.wait(0.1)
+    assert "tell flow-1 to start alpha_1" in trace.text
+
+
+def test_engines_that_share_a_pipeline_let_go_of_what_another_takes_over() -> None:
+    trace = served(owners_per_key=2)
+    trace.join("flow-1")
+    trace.answer("flow-0", "alpha_1")
+    trace.answer("flow-1", "alpha_1")
+    trace.leave("flow-1")
+    expect(
+        trace,
+        """
+        flow-1 joins
+          tell flow-0 to stop alpha_1
+          tell flow-1 to stop alpha_1
+          alpha_1: Creating (Rebalance: waiting for flow-0, flow-1 to let go) / Ready (1/1 ready)
+        flow-0 alpha_1: did it
+          alpha_1: Creating (Rebalance: waiting for flow-1 to let go) / Ready (1/1 ready)
+        flow-1 alpha_1: did it
+          tell flow-1 to start alpha_1 with flow-1+flow-0
+          tell flow-0 to start alpha_1 with flow-1+flow-0
+          alpha_1: Creating (waiting for flow-1, flow-0 to start it) / Ready (1/1 ready)
+        flow-1 leaves
+          tell flow-0 to start alpha_1
+          alpha_1: Creating (waiting for flow-0 to start it) / Ready (1/1 ready)
+        """,
+    )
+
+
+def test_a_gateway_takes_over_before_the_other_one_stops() -> None:
+    trace = served()
+    trace.join("pgw-2")
+    trace.answer("pgw-2", "alpha")
+    trace.ack("alpha")
+    trace.answer("pgw-0", "alpha")
+    expect(
+        trace,
+        """
+        pgw-2 joins
+          tell pgw-2 to start alpha_1
+          alpha_1: Ready (1/1 ready) / Creating (waiting for pgw-2 to start it)
+        pgw-2 alpha: did it
+          tell Envoy alpha.pipeline -> pgw-2
+          alpha_1: Ready (1/1 ready) / Ready (1/1 ready)
+        Envoy takes alpha
+          tell pgw-0 to stop alpha_1
+        pgw-0 alpha: did it
+        """,
+    )
+
+
+def test_the_route_stays_while_members_come_and_go() -> None:
+    trace = served()
+    for name in ("flow-0", "pgw-0"):
+        trace.leave(name)
+    trace.join("flow-5", "pgw-5")
+    trace.answer("flow-5", "alpha_1")
+    assert "Envoy" not in trace.text
+    trace.answer("pgw-5", "alpha")
+    assert "tell Envoy alpha.pipeline -> pgw-5" in trace.text
+
+
+def test_a_route_that_envoy_refuses_is_offered_again_and_the_gateway_before_goes_on() -> None:
+    trace = served()
+    trace.join("pgw-2")
+    trace.answer("pgw-2", "alpha")
+    assert trace.text
+    trace.nack("alpha", "bad cluster")
+    trace.wait(30)
+    trace.ack("alpha")
+    expect(
+        trace,
+        """
+        Envoy refuses alpha
+          alpha_1: Ready (1/1 ready) / Ready (Envoy refuses its route: bad cluster)
+        30 s pass
+          tell Envoy alpha.pipeline -> pgw-2
+          alpha_1: Ready (1/1 ready) / Ready (1/1 ready)
+        Envoy takes alpha
+          tell pgw-0 to stop alpha_1
+        """,
+    )
+
+
+def test_unload_goes_from_envoy_over_the_gateways_to_the_engines_and_their_topics() -> None:
+    trace = served()
+    trace.load("alpha", clean=True)
+    assert trace.text
+    trace.unload("alpha")
+    with pytest.raises(RejectedRequest, match="pipeline alpha is still terminating"):
+        trace.unload("alpha")
+    trace.ack("alpha")
+    trace.answer("pgw-0", "alpha")
+    trace.answer("flow-0", "alpha_1")
+    trace.answer("flow-0", "alpha_2")
+    with pytest.raises(RejectedRequest, match="pipeline alpha not found"):
+        trace.unload("alpha")
+    expect(
+        trace,
+        """
+        unload alpha
+          tell Envoy alpha.pipeline -> nobody
+          alpha_2: Terminate (pipeline removed: waiting for Envoy to drop its route) / Terminate (pipeline removed)
+        Envoy takes alpha
+          tell pgw-0 to stop alpha_2
+          alpha_2: Terminate (pipeline removed: waiting for its gateways to answer what they have taken) / Terminating (waiting for pgw-0 to stop)
+        pgw-0 alpha: did it
+          tell flow-0 to stop alpha_1
+          alpha_2: Terminate (pipeline removed: waiting for its gateways to answer what they have taken) / Terminated (pipeline removed)
+        flow-0 alpha_1: did it
+          tell flow-0 to stop alpha_2 and remove its topics
+          alpha_2: Terminating (waiting for flow-0 to stop) / Terminated (pipeline removed)
+        flow-0 alpha_2: did it
+          alpha_2: Terminated (pipeline removed) / Terminated (pipeline removed)
+        """,  # noqa: E501
+    )
+
+
+def test_a_pipeline_loaded_again_starts_over_when_the_one_before_has_ended() -> None:
+    trace = served()
+    trace.unload("alpha")
+    trace.ack("alpha")
+    assert trace.text
+    trace.load("alpha")
+    trace.answer("pgw-0", "alpha")
+    trace.answer("flow-0", "alpha_1")
+    waits = "waiting until the pipeline alpha that was unloaded has ended"
+    expect(
+        trace,
+        f"""
+        load alpha
+          alpha_1: Create ({waits}) / Create ({waits})
+        pgw-0 alpha: did it
+          tell flow-0 to stop alpha_1
+        flow-0 alpha_1: did it
+          tell pgw-0 to start alpha_1
+          tell flow-0 to start alpha_1
+          alpha_1: Creating (waiting for flow-0 to start it) / Creating (waiting for pgw-0 to start it)
+        """,
+    )
+    assert [tell.pipeline.uid for tell in trace.told[-2:] if tell.pipeline] == ["uid2", "uid2"]
+
+
+def test_the_last_owner_to_let_go_removes_the_topics() -> None:
+    trace = PipelineTrace(owners_per_key=2)
+    trace.join("flow-0", "flow-1")
+    trace.load("alpha", clean=True)
+    assert trace.text
+    trace.unload("alpha")
+    trace.answer("flow-0", "alpha")
+    assert "tell flow-0 to stop alpha_1\n" in trace.text
+    assert "remove" not in str(trace.told[-2])
+    assert trace.told[-1].instruction.with_topics
+    trace.answer("flow-1", "alpha")
+    assert "alpha_1: Terminated" in trace.text
+
+
+def test_attempts_have_a_limit_and_start_over_when_the_member_reconnects() -> None:
+    trace = PipelineTrace()
+    trace.join("flow-0")
+    trace.load("alpha")
+    for _ in range(10):
+        trace.answer("flow-0", "alpha", "no kafka")
+        trace.wait(61)
+    assert "given up after 10 attempts" in trace.text
+    assert len(trace.told) == 10
+    trace.join("flow-0")
+    assert "tell flow-0 to start alpha_1" in trace.text
+
+
+def test_an_instruction_without_an_answer_is_repeated() -> None:
+    trace = PipelineTrace()
+    trace.join("flow-0")
+    trace.load("alpha")
+    trace.wait(120)
+    first, second = trace.told
+    assert second.instruction.again
+    assert first.instruction.timestamp == second.instruction.timestamp
+    trace.answer("flow-0", "alpha")
+    assert "alpha_1: Ready" in trace.text
+
+
+def test_a_deleted_pipeline_can_be_asked_about_for_a_day() -> None:
+    trace = served()
+    trace.unload("alpha")
+    trace.ack("alpha")
+    trace.answer("pgw-0", "alpha")
+    trace.answer("flow-0", "alpha_1")
+    pipelines = trace.core.pipelines.pipelines.by_name
+    trace.wait(86_399)
+    assert "alpha" in pipelines
+    trace.wait(1)
+    assert "alpha" not in pipelines
+
+
+def test_models_are_given_to_their_gateways_and_taken_back() -> None:
+    trace = PipelineTrace()
+    trace.load_model("iris")
+    trace.join("mgw-0")
+    trace.answer("mgw-0", "iris")
+    trace.load_model("iris", "b")
+    trace.unload_model("iris")
+    trace.answer("mgw-0", "iris")
+    trace.load_model("iris", "c")
+    expect(
+        trace,
+        """
+        start
+        load model iris a
+        mgw-0 joins
+          tell mgw-0 to start iris_1
+        mgw-0 iris: did it
+        load model iris b
+          tell mgw-0 to start iris_2
+        unload model iris
+          tell mgw-0 to stop iris_2
+        mgw-0 iris: did it
+        load model iris c
+          tell mgw-0 to start iris_1
+        """,
+    )
+
+
+def test_restart_keeps_routes_and_waits_for_those_it_knew() -> None:
+    trace = served().restart()
+    trace.join("pgw-0")
+    trace.answer("pgw-0", "alpha")
+    trace.join("flow-1")
+    trace.wait(10)
+    expect(
+        trace,
+        """
+        start
+          tell Envoy alpha.pipeline -> pgw-0
+          alpha_1: Create (waiting for flow-0 to come back) / Create (waiting for pgw-0 to come back)
+        pgw-0 joins
+          tell pgw-0 to start alpha_1
+          alpha_1: Create (waiting for flow-0 to come back) / Creating (waiting for pgw-0 to start it)
+        pgw-0 alpha: did it
+          alpha_1: Create (waiting for flow-0 to come back) / Ready (1/1 ready)
+        flow-1 joins
+        10 s pass
+          tell flow-1 to start alpha_1
+          alpha_1: Creating (waiting for flow-1 to start it) / Ready (1/1 ready)
+        """,
+    )
