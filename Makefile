@@ -40,6 +40,7 @@ setup: ## Install everything that a deployment runs, generate code, build the sa
 
 setup-dev:
 	@$(INSTALL) dev mlserver triton $(BROKER)
+	@"$(PYTHON)" -m compose.prometheus.install
 	@$(MAKE) --no-print-directory artifacts
 
 artifacts:

@@ -65,6 +65,11 @@ def _scheduler(settings: Settings, home: Home) -> Program:
         environment={
             "SCHEDULER_HOST": settings.bind_host,
             "SCHEDULER_DB_PATH": str(home.data / "scheduler"),
+            "MAX_SHARD_COUNT_MULTIPLIER": settings["MAX_SHARD_COUNT_MULTIPLIER"],
+            "PIPELINEGATEWAY_HTTP_PORT": settings["PIPELINEGATEWAY_HTTP_PORT"],
+            "PIPELINEGATEWAY_GRPC_PORT": settings["PIPELINEGATEWAY_GRPC_PORT"],
+            "MODELGATEWAY_MAX_NUM_CONSUMERS": settings["MODELGATEWAY_MAX_NUM_CONSUMERS"],
+            "PIPELINEGATEWAY_MAX_NUM_CONSUMERS": settings["PIPELINEGATEWAY_MAX_NUM_CONSUMERS"],
             **settings.starting_with("SCHEDULER_"),
             **broker.access(settings, home),
             **our_code(home),
@@ -156,6 +161,7 @@ def _agent(settings: Settings, home: Home, server: str) -> Program:
         "SELDON_READINESS_PORT": f"AGENT_{kind}_READINESS_PORT",
         "SELDON_SCHEDULER_PORT": "SCHEDULER_AGENT_PORT",
         "SELDON_ENVOY_PORT": "ENVOY_DATA_PORT",
+        "SELDON_ENVOY_CONTROL_PORT": "ENVOY_CONTROL_PORT",
     }
     own = [port for variable, port in ports.items() if "PROXY" in variable or port.startswith("AGENT_")]
     command = [str(home.python("main")), "-m", "services.agent", "--server-name", server, "--server-idx", "0"]

@@ -13,8 +13,10 @@ from services.agent.artifacts import Artifacts
 from services.agent.cold_path import ColdPath
 from services.agent.debug_api import SERVICE as DEBUG_SERVICE
 from services.agent.debug_api import DebugApi
+from services.agent.envoy_stats import EnvoyStats
 from services.agent.holdings import Holdings
 from services.agent.identity import identify, listen_host, reachable, replica_config
+from services.agent.inference_counts import OwnCounts
 from services.agent.inference_server import InferenceServer
 from services.agent.metrics import AgentMetrics, MetricsApp
 from services.agent.mlserver_repository import MLServerLayout
@@ -124,18 +126,26 @@ class Agent:
     async def _open_ports(self, stack: contextlib.AsyncExitStack, models: Models, server: InferenceServer) -> None:
         settings, host = self._settings, self._listen
         await stack.enter_async_context(HttpServer(probe_app("agent", self.readiness), host, settings.readiness_port))
-        await stack.enter_async_context(HttpServer(MetricsApp(self._metrics), host, settings.metrics_port))
+        own_counts = OwnCounts()
+        await stack.enter_async_context(HttpServer(self._metrics_app(stack, own_counts), host, settings.metrics_port))
         cold_path = ColdPath(models, server, settings.cold_wait_seconds)
         base_url = f"http://{self._inference_host}:{settings.inference_http_port}"
-        rest = ReverseProxyHttp(base_url, self.holdings, cold_path)
+        rest = ReverseProxyHttp(base_url, self.holdings, cold_path, own_counts)
         stack.push_async_callback(rest.close)
         await stack.enter_async_context(HttpServer(rest, host, settings.reverse_proxy_http_port))
-        grpc_proxy = make_grpc_proxy(ReverseProxyGrpc(server, self.holdings, cold_path))
+        grpc_proxy = make_grpc_proxy(ReverseProxyGrpc(server, self.holdings, cold_path, own_counts))
         await stack.enter_async_context(_listening(grpc_proxy, host, settings.reverse_proxy_grpc_port))
         debug = rpc_server([DEBUG_SERVICE])
         agent_debug_pb2_grpc.add_AgentDebugServiceServicer_to_server(DebugApi(self.holdings), debug)
         await stack.enter_async_context(_listening(debug, host, settings.debug_grpc_port))
         self.readiness.satisfied("reverse-proxy")
+
+    def _metrics_app(self, stack: contextlib.AsyncExitStack, own_counts: OwnCounts) -> MetricsApp:
+        settings, identity = self._settings, self._identity
+        base_url = f"http://{reachable(settings.envoy_host)}:{settings.envoy_control_port}"
+        envoy = EnvoyStats(base_url, identity.server_name, identity.replica_index)
+        stack.push_async_callback(envoy.close)
+        return MetricsApp(self._metrics, own_counts, envoy)
 
     async def _follow_server(self, server: InferenceServer, models: Models, operations: Operations) -> None:
         """Each time the server is there anew, bring it in line with what is held."""

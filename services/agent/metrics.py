@@ -1,50 +1,57 @@
-"""The agent's Prometheus metrics about its models and memory, under their documented names."""
+"""The agent's Prometheus metrics under their documented names."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Gauge,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 
 from services.agent.asgi import Receive, Scope, Send, respond
+from services.agent.envoy_stats import EnvoyStats
+from services.agent.exposition import Sample, family
+from services.agent.inference_counts import (
+    BOUNDS,
+    BUCKET,
+    INFINITE,
+    SECONDS,
+    SUM,
+    TOTAL,
+    Counts,
+    OwnCounts,
+    added,
+    bound_text,
+)
 
-_LABELS = ("server", "server_replica")
-
-
-class _PlainCounters:
-    """Counters whose names do not end in `_total`. The client library can neither keep nor print such, so this does."""
-
-    def __init__(self, helps: dict[str, str], labels: dict[str, str]) -> None:
-        self._helps = helps
-        self._labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-        self._values = dict.fromkeys(helps, 0)
-
-    def increment(self, name: str) -> None:
-        self._values[name] += 1
-
-    def text(self) -> str:
-        """Prometheus text format."""
-        return "".join(
-            f"# HELP {name} {text}\n# TYPE {name} counter\n{name}{{{self._labels}}} {self._values[name]}\n"
-            for name, text in self._helps.items()
-        )
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+_LABELS: Final = ("server", "server_replica")
+_OF_CALL: Final = ("model", "model_internal", "method_type", "code")
+_METHOD_TYPE: Final = _OF_CALL.index("method_type")
+_COUNTERS: Final = {
+    "seldon_cache_evict_count": "A count of model cache evict",
+    "seldon_cache_miss_count": "A count of model cache miss",
+    "seldon_load_model_counter": "A count of model load",
+    "seldon_unload_model_counter": "A count of model unload",
+}
+_API: Final = BUCKET.removesuffix("_bucket")
+_LES: Final = (*(bound_text(bound) for bound in BOUNDS), INFINITE)
 
 
 class AgentMetrics:
-    """One replica's metrics in a registry of their own."""
+    """One replica's metrics about its models and memory, in a registry of their own."""
 
     def __init__(self, server: str, replica_index: int, memory_bytes: int, over_commit_percentage: int) -> None:
         self._values = {"server": server, "server_replica": str(replica_index)}
-        self.registry = CollectorRegistry()
-        self._counters = _PlainCounters(
-            {
-                "seldon_cache_evict_count": "A count of model cache evict",
-                "seldon_cache_miss_count": "A count of model cache miss",
-                "seldon_load_model_counter": "A count of model load",
-                "seldon_unload_model_counter": "A count of model unload",
-            },
-            self._values,
-        )
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._counted: Counter[str] = Counter()
         self._models = self._gauge(
             "seldon_loaded_model_gauge", "A gauge of models loaded in the system", "model_internal"
         )
@@ -63,13 +70,16 @@ class AgentMetrics:
             "A gauge of main memory of the replica with its over-commit share",
         )
         with_overcommit.labels(**self._values).set(memory_bytes * (100 + over_commit_percentage) / 100)
+        self._envoy_up = self._gauge(
+            "seldon_agent_envoy_up", "1 while Envoy tells its counts of inference calls, else 0"
+        )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, [*_LABELS, *labels], registry=self.registry)
+        return Gauge(name, text, [*_LABELS, *labels], registry=self._registry)
 
     def loaded(self, internal: str, memory_bytes: int) -> None:
         """A model was loaded for the first time."""
-        self._counters.increment("seldon_load_model_counter")
+        self._counted["seldon_load_model_counter"] += 1
         self.held(internal, memory_bytes)
 
     def held(self, internal: str, memory_bytes: int) -> None:
@@ -77,7 +87,7 @@ class AgentMetrics:
 
     def unloaded(self, internal: str) -> None:
         """A model was unloaded for good."""
-        self._counters.increment("seldon_unload_model_counter")
+        self._counted["seldon_unload_model_counter"] += 1
         self._set(internal, registered=0, memory_bytes=0)
 
     def _set(self, internal: str, registered: int, memory_bytes: int) -> None:
@@ -86,16 +96,63 @@ class AgentMetrics:
         self._memory.labels(**labels).set(memory_bytes)
         self._evicted.labels(**labels).set(0)
 
-    def text(self) -> bytes:
-        """Everything in Prometheus text format."""
-        return self._counters.text().encode() + generate_latest(self.registry)
+    def text(self, calls: Counts, *, envoy_up: bool) -> str:
+        """Everything in Prometheus text format; `calls` are the inference calls of this replica."""
+        self._envoy_up.labels(**self._values).set(envoy_up)
+        counters = [
+            family(name, "counter", text, [(name, self._values, self._counted[name])])
+            for name, text in _COUNTERS.items()
+        ]
+        return "".join([*counters, *self._inference(calls)]) + generate_latest(self._registry).decode()
+
+    def _inference(self, calls: Counts) -> Iterator[str]:
+        latency = "A histogram of latencies for inference server"
+        yield family(_API, "histogram", latency, self._latencies(calls))
+        yield family(TOTAL, "counter", "A count of server inference calls", self._calls(calls, TOTAL))
+        yield family(SECONDS, "counter", "A sum of server inference call latencies", self._calls(calls, SECONDS))
+        for name, aggregate, text in (
+            (TOTAL, "seldon_model_aggregate_infer_total", "A count of server inference calls (aggregate)"),
+            (
+                SECONDS,
+                "seldon_model_aggregate_infer_seconds_total",
+                "A sum of server inference call latencies (aggregate)",
+            ),
+        ):
+            yield family(aggregate, "counter", text, self._aggregate(calls, name, aggregate))
+
+    def _calls(self, calls: Counts, name: str) -> Iterator[Sample]:
+        for series, value in sorted(calls.items()):
+            if series.name == name:
+                yield name, {**self._values, **dict(zip(_OF_CALL, series.labels, strict=True))}, value
+
+    def _aggregate(self, calls: Counts, name: str, aggregate: str) -> Iterator[Sample]:
+        sums: dict[str, float] = {}
+        for series, value in calls.items():
+            if series.name == name:
+                method_type = series.labels[_METHOD_TYPE]
+                sums[method_type] = sums.get(method_type, 0.0) + value
+        for method_type, value in sorted(sums.items()):
+            yield aggregate, {**self._values, "method_type": method_type}, value
+
+    def _latencies(self, calls: Counts) -> Iterator[Sample]:
+        buckets = {series.labels: value for series, value in calls.items() if series.name == BUCKET}
+        for series, total in sorted(calls.items()):
+            if series.name == SUM:
+                method, code = series.labels
+                labels = {**self._values, "method": method, "code": code}
+                for le in _LES:
+                    yield BUCKET, {**labels, "le": le}, buckets[method, code, le]
+                yield SUM, labels, total
+                yield f"{_API}_count", labels, buckets[method, code, INFINITE]
 
 
 class MetricsApp:
-    """ASGI app with `/metrics`."""
+    """ASGI app with `/metrics`: what this agent knows itself, and what Envoy counted for its replica."""
 
-    def __init__(self, metrics: AgentMetrics) -> None:
+    def __init__(self, metrics: AgentMetrics, own: OwnCounts, envoy: EnvoyStats) -> None:
         self._metrics = metrics
+        self._own = own
+        self._envoy = envoy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,4 +160,9 @@ class MetricsApp:
         if scope["path"] != "/metrics":
             await respond(send, 404, b"not found: see /metrics\n", b"text/plain")
             return
-        await respond(send, 200, self._metrics.text(), CONTENT_TYPE_LATEST.encode())
+        counted, envoy_up = await self._envoy.counts()
+        text = await asyncio.to_thread(self._text, added((counted, self._own.counts())), envoy_up)
+        await respond(send, 200, text.encode(), CONTENT_TYPE_LATEST.encode())
+
+    def _text(self, calls: Counts, envoy_up: bool) -> str:
+        return self._metrics.text(calls, envoy_up=envoy_up)

@@ -1,8 +1,11 @@
 """gRPC requests through the agent to its inference server: messages as bytes, only the model's name is changed."""
 
 import asyncio
+import contextlib
+import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -11,11 +14,12 @@ from mlops.v2_dataplane import v2_dataplane_pb2
 
 from services.agent.cold_path import ColdPath, Miss
 from services.agent.holdings import Holdings
+from services.agent.inference_counts import OwnCounts
 from services.agent.inference_server import InferenceServer
 from services.agent.proxy_names import Addressed, resolve
 from services.agent.server_answers import grpc_says_not_loaded
-from shared.errors import InvalidInput, RejectedRequest
-from shared.names import HEADER_INTERNAL_MODEL, HEADER_MODEL, HEADER_REQUEST_ID
+from shared.errors import InvalidInput, RejectedRequest, SeldonError
+from shared.names import HEADER_COUNTED, HEADER_INTERNAL_MODEL, HEADER_MODEL, HEADER_REQUEST_ID
 from shared.oip.rename import rename
 from shared.rpc import SERVER_OPTIONS, server, unlimited
 
@@ -23,18 +27,22 @@ SERVICE = v2_dataplane_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].f
 _MODEL_METHODS = frozenset({"ModelInfer", "ModelMetadata", "ModelReady"})
 _SERVER_METHODS = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
 _STREAM_METHOD = "ModelStreamInfer"
-_NOT_FORWARDED = frozenset({"user-agent", "content-type", "te", "host", "connection"})
+_NOT_FORWARDED = frozenset({"user-agent", "content-type", "te", "host", "connection", HEADER_COUNTED})
 
 Metadata = list[tuple[str, str | bytes]]
 
 
 class ReverseProxyGrpc(grpc.GenericRpcHandler):
-    """Handler of the inference service; methods that it does not know end as UNIMPLEMENTED."""
+    """Handler of the inference service; methods that it does not know end as UNIMPLEMENTED.
 
-    def __init__(self, upstream: InferenceServer, holdings: Holdings, cold_path: ColdPath) -> None:
+    `counts` gets the calls that did not come through Envoy, which counts its own.
+    """
+
+    def __init__(self, upstream: InferenceServer, holdings: Holdings, cold_path: ColdPath, counts: OwnCounts) -> None:
         self._upstream = upstream
         self._holdings = holdings
         self._cold_path = cold_path
+        self._counts = counts
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         service, _, method = str(details.method).lstrip("/").partition("/")
@@ -47,9 +55,10 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
         unary: Any = self._upstream.inference.unary_unary(f"/{SERVICE}/{method}", None, None)
 
         async def call(request: bytes, context: Any) -> bytes:
-            if method in _SERVER_METHODS:
-                return await self._server_call(unary, request, context)
-            return await self._model_call(unary, request, context)
+            with self._counted(context) as call:
+                if method in _SERVER_METHODS:
+                    return await self._server_call(unary, request, context)
+                return await self._model_call(unary, request, context, call)
 
         return grpc.unary_unary_rpc_method_handler(call)
 
@@ -62,8 +71,8 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
             await _abort(context, error, metadata)
             raise
 
-    async def _model_call(self, unary: Any, request: bytes, context: Any) -> bytes:
-        internal = self._internal_name(context)
+    async def _model_call(self, unary: Any, request: bytes, context: Any, call: "_Call") -> bytes:
+        internal = call.internal = self._internal_name(context)
         metadata = _forwarded(context)
         renamed = _renamed(request, internal)
 
@@ -81,8 +90,35 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
         assert isinstance(outcome, bytes)
         return outcome
 
+    @contextlib.contextmanager
+    def _counted(self, context: Any, *, stream: bool = False) -> Iterator["_Call"]:
+        """Counts what happens inside when it has ended, in whatever way."""
+        call, started, code = _Call(), time.perf_counter(), grpc.StatusCode.OK.name
+        try:
+            yield call
+        except SeldonError as error:
+            code = error.code.name
+            raise
+        except grpc.aio.AbortError:
+            code = _code_of(context)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            code = grpc.StatusCode.CANCELLED.name
+            raise
+        except Exception:
+            code = grpc.StatusCode.INTERNAL.name
+            raise
+        finally:
+            if all(name != HEADER_COUNTED for name, _ in context.invocation_metadata() or ()):
+                self._counts.grpc(call.internal, code, time.perf_counter() - started, stream=stream)
+
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        internal = self._internal_name(context)
+        with self._counted(context, stream=True) as call:
+            call.internal = self._internal_name(context)
+            async for response in self._model_stream(call.internal, requests, context):
+                yield response
+
+    async def _model_stream(self, internal: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         metadata = _forwarded(context)
 
         async def ready(_: bool) -> bool:
@@ -117,10 +153,22 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
         return resolve(addressed, self._holdings)
 
 
+@dataclass
+class _Call:
+    internal: str = ""
+    """Name of the model that answers, once it is known."""
+
+
 def make_server(proxy: ReverseProxyGrpc) -> grpc.aio.Server:
     made = server([SERVICE], unlimited(SERVER_OPTIONS))
     made.add_generic_rpc_handlers((proxy,))
     return made
+
+
+def _code_of(context: Any) -> str:
+    """Name of the status that a call was ended with; the library tells it as a number."""
+    given = context.code()
+    return next((code.name for code in grpc.StatusCode if given in (code, code.value[0])), grpc.StatusCode.UNKNOWN.name)
 
 
 def _renamed(request: bytes, internal: str) -> bytes:

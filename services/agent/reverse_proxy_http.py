@@ -1,6 +1,7 @@
 """REST requests through the agent to its inference server: bodies as bytes, answers streamed."""
 
 import asyncio
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -10,21 +11,23 @@ from yarl import URL
 from services.agent.asgi import Headers, Receive, Scope, Send, respond_error
 from services.agent.cold_path import ColdPath, Miss
 from services.agent.holdings import Holdings
+from services.agent.inference_counts import OwnCounts
 from services.agent.proxy_names import Addressed, is_model_path, resolve, rewrite_path
 from services.agent.server_answers import rest_says_not_loaded
 from shared.errors import NotFound, SeldonError, Unavailable
 from shared.logs import logger
-from shared.names import HEADER_REQUEST_ID
+from shared.names import HEADER_COUNTED, HEADER_REQUEST_ID
 from shared.rpc import INFERENCE_MESSAGE_LIMIT
 
 _log = logger("reverse-proxy-http")
 
 _REQUEST_ID = HEADER_REQUEST_ID.encode()
+_COUNTED = HEADER_COUNTED.encode()
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
     b"upgrade".split()
 )
-_NOT_FORWARDED = _HOP_BY_HOP | {b"host", b"content-length", b"expect", _REQUEST_ID}
+_NOT_FORWARDED = _HOP_BY_HOP | {b"host", b"content-length", b"expect", _REQUEST_ID, _COUNTED}
 # What aiohttp would add of its own.
 _NO_OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _ERROR_BODY_LIMIT = 64 * 1024
@@ -49,14 +52,24 @@ class _Request:
 
 
 class ReverseProxyHttp:
-    """Raw ASGI app. `base_url` is the inference server's, e.g. `http://127.0.0.1:8080`."""
+    """Raw ASGI app. `base_url` is the inference server's, e.g. `http://127.0.0.1:8080`.
+
+    `counts` gets the requests that did not come through Envoy, which counts its own. Whoever marks theirs as counted
+    here could as well ask the inference server itself.
+    """
 
     def __init__(
-        self, base_url: str, holdings: Holdings, cold_path: ColdPath, body_limit: int = INFERENCE_MESSAGE_LIMIT
+        self,
+        base_url: str,
+        holdings: Holdings,
+        cold_path: ColdPath,
+        counts: OwnCounts,
+        body_limit: int = INFERENCE_MESSAGE_LIMIT,
     ) -> None:
         self._base_url = base_url
         self._holdings = holdings
         self._cold_path = cold_path
+        self._counts = counts
         self._body_limit = body_limit
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
@@ -74,6 +87,7 @@ class ReverseProxyHttp:
             return
         request_id = _request_id(scope["headers"])
         answer = _Answer(send, request_id)
+        started = time.perf_counter()
         try:
             await self._handle(scope, receive, answer, request_id)
         except _CallerGone:
@@ -87,6 +101,10 @@ class ReverseProxyHttp:
         except Exception as error:
             _log.exception("request failed unexpectedly", path=scope["path"])
             await answer.error(500, f"the request failed: {error!r}")
+        finally:
+            if answer.status and all(name != _COUNTED for name, _ in scope["headers"]):
+                seconds = time.perf_counter() - started
+                self._counts.rest(answer.internal, scope["method"], answer.status, seconds)
 
     async def _handle(self, scope: Scope, receive: Receive, answer: "_Answer", request_id: bytes) -> None:
         path = _raw_path(scope)
@@ -95,6 +113,7 @@ class ReverseProxyHttp:
         named = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
         addressed = Addressed.of(named)
         internal = resolve(addressed, self._holdings) if addressed and is_model_path(path) else None
+        answer.internal = internal or ""
         request = _Request(
             method=scope["method"],
             url=URL(self._base_url + (rewrite_path(path, internal) if internal else path), encoded=True),
@@ -172,14 +191,17 @@ class _Answer:
     def __init__(self, send: Send, request_id: bytes) -> None:
         self._send = send
         self._request_id = request_id
-        self._started = False
+        self.internal = ""
+        """Name of the model that answers, once it is known."""
+        self.status = 0
+        """Of the answer that has begun."""
         self.complete = False
 
     async def error(self, status: int, sentence: str) -> None:
         """An error of the agent's own; one that comes after the answer began can only break the connection."""
-        if self._started:
+        if self.status:
             raise ConnectionError(sentence)
-        self._started = self.complete = True
+        self.status, self.complete = status, True
         await respond_error(self._send, status, sentence, [(_REQUEST_ID, self._request_id)])
 
     async def stream(self, response: aiohttp.ClientResponse, first: bytes = b"") -> None:
@@ -192,7 +214,7 @@ class _Answer:
         length = response.content_length
         whole = length is not None and length <= _WHOLE_ANSWER_LIMIT
         body = first + await response.read() if whole else first
-        self._started = True
+        self.status = response.status
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
         if not whole:
             if body:

@@ -38,6 +38,7 @@ class AgentSettings(ServiceSettings):
     scheduler_port: Port = _setting(9005, "scheduler-port", "SELDON_SCHEDULER_PORT", ge=0, le=65535)
     envoy_host: str = _setting("0.0.0.0", "envoy-host", "SELDON_ENVOY_HOST")
     envoy_port: Port = _setting(9000, "envoy-port", "SELDON_ENVOY_PORT", ge=0, le=65535)
+    envoy_control_port: Port = _setting(9003, "envoy-control-port", "SELDON_ENVOY_CONTROL_PORT", ge=0, le=65535)
     envoy_security_protocol: str = _setting("PLAINTEXT", "envoy-security-protocol", "ENVOY_SECURITY_PROTOCOL")
 
     inference_host: str = _setting("0.0.0.0", "inference-host")

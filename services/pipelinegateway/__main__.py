@@ -9,6 +9,7 @@ import uvloop
 from services.pipelinegateway.app import PipelineGateway
 from services.pipelinegateway.settings import PipelineGatewaySettings
 from shared.errors import SeldonError
+from shared.garbage import collect_rarely
 from shared.logs import configure
 
 
@@ -23,6 +24,7 @@ async def _run(settings: PipelineGatewaySettings) -> None:
 def main() -> None:
     settings = PipelineGatewaySettings.load()
     configure("pipelinegateway", settings.log_level)
+    collect_rarely()
     try:
         uvloop.run(_run(settings))
     except (SeldonError, OSError) as error:

@@ -50,6 +50,8 @@ class Pipelines:
 
         Raises Unavailable when the scheduler does not say.
         """
+        if name in self._definitions or self._settled:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
                 while name not in self._definitions and not self._settled:

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from services.agent.cold_path import ColdPath
 from services.agent.holdings import Holdings
+from services.agent.inference_counts import OwnCounts
 from services.agent.reverse_proxy_http import ReverseProxyHttp
 from shared.probes import HttpServer
 from tests.agent.conftest import free_ports
@@ -35,7 +36,7 @@ async def serve() -> AsyncIterator[Serve]:
             await web.TCPSite(runner, "127.0.0.1", behind).start()
             # These requests name no model, so that the cold path is not asked.
             unused = cast(ColdPath, None)
-            proxy = ReverseProxyHttp(f"http://127.0.0.1:{behind}", Holdings(0), unused, body_limit=1000)
+            proxy = ReverseProxyHttp(f"http://127.0.0.1:{behind}", Holdings(0), unused, OwnCounts(), body_limit=1000)
             stack.push_async_callback(proxy.close)
             await stack.enter_async_context(HttpServer(proxy, "127.0.0.1", before))
             return f"http://127.0.0.1:{before}"

@@ -2,7 +2,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from services.cli.inspection import Expression, View, has_request_id, message_of
 from shared.errors import InvalidInput
 from shared.kafka.names import TopicNames
 from tests.cli.conftest import Outcome, Run
-from tests.cli.kafka import broker, produce
+from tests.cli.kafka import produce
 from tests.cli.peers import MemoryScheduler
+from tests.peers.broker import Broker
 
 NAMES = TopicNames()
 MINE = [("pipeline", b"chain"), ("x-request-id", b"from-a-client")]
@@ -52,10 +52,10 @@ RECORDS = [
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with broker() as address:
-        produce(address, RECORDS)
-        yield address
+def address(broker: Broker) -> str:
+    address = broker.config.bootstrap_servers
+    produce(address, RECORDS)
+    return address
 
 
 @pytest.fixture(autouse=True)

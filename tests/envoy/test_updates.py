@@ -105,24 +105,3 @@ async def test_a_deleted_model_is_gone_and_comes_back(world: World) -> None:
     assert (await world.http.get(f"{world.url}/v2/models/passing")).status_code == 404
     await world.load(model("passing", "b"))
     assert (await world.http.get(f"{world.url}/v2/models/passing")).status_code == 200
-
-
-async def test_requests_are_counted_with_model_server_and_code(world: World) -> None:
-    await world.load(model("counted"))
-    for _ in range(3):
-        await world.http.get(f"{world.url}/v2/models/counted")
-    await world.http.get(f"{world.url}/v2/models/counted", headers={"x-fail-server": "404"})
-    await world.http.get(f"{world.url}/v2/models/counted", headers={"x-fail-both": "422"})
-    await world.grpc.ModelInfer(oip.ModelInferRequest(), metadata=(("seldon-model", "counted"),))
-    counted = {
-        line.partition("{")[2]
-        for line in (await world.stats()).splitlines()
-        if 'model="counted"' in line and line.startswith("envoy_seldon_model_infer_total{")
-    }
-    common = 'model="counted",model_internal="counted_1",server="mlserver",server_replica="0"'
-    assert counted == {
-        f'{common},via="server",code="200",grpc_code=""}} 3',
-        f'{common},via="agent",code="200",grpc_code=""}} 1',
-        f'{common},via="server",code="422",grpc_code=""}} 1',
-        f'{common},via="server",code="200",grpc_code="OK"}} 1',
-    }

@@ -47,7 +47,7 @@ PIPELINE_PLANS = {
 
 
 def mesh(folder: Path) -> Mesh:
-    return Mesh(folder, *range(20_001, 20_008))
+    return Mesh(folder, *range(20_001, 20_009))
 
 
 def as_static(bootstrap: str, name: str, wanted: Plan) -> dict[str, Any]:

@@ -1,25 +1,19 @@
 """One broker for all tests of this folder, which use topics of their own."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from shared.kafka.clients import KafkaClients
-from tests.peers.broker import Broker, kind_for_tests, running
-
-
-@pytest.fixture(scope="session")
-def shared_broker() -> Iterator[Broker]:
-    with running(kind_for_tests()) as broker:
-        yield broker
+from tests.peers.broker import Broker
 
 
 @pytest.fixture
-async def clients(shared_broker: Broker) -> AsyncIterator[KafkaClients]:
+async def clients(broker: Broker) -> AsyncIterator[KafkaClients]:
     """Connected; topics that they make have three partitions."""
-    clients = KafkaClients(replace(shared_broker.config, partitions=3))
+    clients = KafkaClients(replace(broker.config, partitions=3))
     await clients.start(lambda _: None)
     yield clients
     await clients.stop()

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,18 +22,12 @@ from shared.kafka.names import record_key
 from shared.kafka.reader import Record
 from tests.modelgateway.model_server import ModelServer
 from tests.modelgateway.scheduler import SECONDS, Scheduler
-from tests.peers.broker import Broker, kind_for_tests, running
+from tests.peers.broker import Broker
 from tests.peers.mesh import free_port
 
 MESSAGE_MAX_BYTES = 1_000_000
 PARTITIONS = 3
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
-    with running(kind_for_tests()) as started:
-        yield started
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
@@ -51,17 +51,16 @@ class Mesh:
     data_port: int
     stats_port: int
     admin_port: int
-    scheduler: asyncio.subprocess.Process | None = None
-    envoy: asyncio.subprocess.Process | None = None
+    dataflow_port: int
+    scheduler: asyncio.subprocess.Process | None = field(default=None, init=False)
+    envoy: asyncio.subprocess.Process | None = field(default=None, init=False)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def start(cls) -> AsyncIterator["Mesh"]:
         """Both run and are ready inside the context; both are gone after it."""
         with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
-            mesh = cls(
-                Path(folder), free_port(), free_port(), free_port(), free_port(), free_port(), free_port(), free_port()
-            )
+            mesh = cls(Path(folder), *(free_port() for _ in range(8)))
             try:
                 await mesh.start_scheduler()
                 await mesh.start_envoy()
@@ -78,6 +77,7 @@ class Mesh:
             "--scheduler-port": self.scheduler_port,
             "--agent-port": self.agent_port,
             "--envoy-port": self.xds_port,
+            "--dataflow-port": self.dataflow_port,
             "--health-probe-port": self.health_port,
         }
         flags = ["--host", "127.0.0.1", "--db-path", str(self.folder)]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,13 @@ from services.pipelinegateway.app import PipelineGateway
 from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.settings import PipelineGatewaySettings
 from shared.kafka.config import KafkaConfig, load_config
-from tests.peers.broker import Broker, kind_for_tests, running
+from tests.peers.broker import Broker
 from tests.peers.mesh import free_port
 from tests.pipelinegateway.engine import Behaviour, Engine, echo
 from tests.pipelinegateway.scheduler import Scheduler, pipeline
 
 MESSAGE_MAX_BYTES = 1_000_000
 _names = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
-    with running(kind_for_tests()) as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The example of asynchronous use, on a real broker with something that answers in place of the system."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import numpy as np
@@ -12,13 +12,12 @@ from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferRes
 from samples.asynchronous import ask, request
 from shared.kafka.config import KafkaConfig
 from shared.kafka.topics import TopicAdmin
-from tests.cli.kafka import broker
+from tests.peers.broker import Broker
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with broker() as address:
-        yield address
+@pytest.fixture
+def address(broker: Broker) -> str:
+    return broker.config.bootstrap_servers
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -14,17 +14,11 @@ from shared.kafka.clients import KafkaClients
 from shared.kafka.config import KafkaConfig
 from shared.kafka.names import GroupNames, TopicNames
 from tests.dataflow.engine.mesh import Mesh
-from tests.peers.broker import Broker, kind_for_tests, running
+from tests.peers.broker import Broker
 
 _namespaces = itertools.count()
 
 MakeEngine: TypeAlias = Callable[..., Awaitable[Pipelines]]
-
-
-@pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
-    with running(kind_for_tests()) as started:
-        yield started
 
 
 @pytest.fixture

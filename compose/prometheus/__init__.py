@@ -1,0 +1,1 @@
+"""Prometheus beside this system: what it asks, and the rules it goes by."""

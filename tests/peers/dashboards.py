@@ -1,0 +1,32 @@
+"""The queries of our Grafana dashboards, as Grafana would send them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FOLDER = Path(__file__).resolve().parents[2] / "compose" / "grafana" / "dashboards"
+_VARIABLES = {"$interval": "1m", "$namespace": ".*", "$pod": ".*", "$envoy_cluster_name": ".*", "$pipeline": ".*"}
+
+
+class Query(NamedTuple):
+    dashboard: str
+    panel: str
+    expression: str
+
+
+def dashboards() -> dict[str, dict[str, Any]]:
+    """By title."""
+    read = [json.loads(file.read_text()) for file in sorted(FOLDER.rglob("*.json"))]
+    return {dashboard["title"]: dashboard for dashboard in read}
+
+
+def queries() -> Iterator[Query]:
+    """Every query, its variables at `All`."""
+    for title, dashboard in dashboards().items():
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", ()):
+                expression = target["expr"]
+                for variable, value in _VARIABLES.items():
+                    expression = expression.replace(variable, value)
+                yield Query(title, panel["title"], expression)

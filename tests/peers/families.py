@@ -1,0 +1,81 @@
+"""Every metric family that the services define, as their registries know it."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from prometheus_client import CollectorRegistry
+
+from services.agent.inference_counts import OwnCounts
+from services.agent.metrics import AgentMetrics
+from services.dataflow import metrics as dataflow
+from services.modelgateway.metrics import GatewayMetrics as ModelGatewayMetrics
+from services.pipelinegateway.metrics import GatewayMetrics as PipelineGatewayMetrics
+from services.scheduler import metrics as scheduler
+
+ENVOY = Path(__file__).resolve().parents[2] / "compose" / "envoy" / "envoy.yaml"
+
+
+class Family(NamedTuple):
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+
+def services() -> dict[str, list[Family]]:
+    """By folder under `services/`, and `envoy` for what our bootstrap makes Envoy count."""
+    model_gateway, pipeline_gateway = CollectorRegistry(), CollectorRegistry()
+    ModelGatewayMetrics(model_gateway)
+    PipelineGatewayMetrics(pipeline_gateway)
+    return {
+        "agent": _agent(),
+        "pipelinegateway": _of(pipeline_gateway._collector_to_names),
+        "modelgateway": _of(model_gateway._collector_to_names),
+        "dataflow": _of(vars(dataflow).values()),
+        "scheduler": _of(vars(scheduler).values()),
+        "envoy": _envoy(),
+    }
+
+
+def _of(collectors: Iterable[Any]) -> list[Family]:
+    found = []
+    for collector in collectors:
+        if hasattr(collector, "_labelnames"):
+            name = collector._name + ("_total" if collector._type == "counter" else "")
+            found.append(Family(name, collector._type, tuple(collector._labelnames), collector._documentation))
+    return sorted(found)
+
+
+def _agent() -> list[Family]:
+    """From what it shows after one of everything."""
+    calls = OwnCounts()
+    calls.rest("iris_1", "POST", 200, 0.1)
+    metrics = AgentMetrics("mlserver", 0, 1, 0)
+    metrics.loaded("iris_1", 1)
+    text = metrics.text(calls.counts(), envoy_up=True)
+    helps = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE))
+    found = []
+    for name, kind in re.findall(r"^# TYPE (seldon\S+) (\S+)$", text, re.MULTILINE):
+        sample = re.search(rf"^{name}(?:_sum)?\{{(.*)\}} ", text, re.MULTILINE)
+        labels = re.findall(r'(\w+)="', sample[1]) if sample else []
+        found.append(Family(name, kind, tuple(sorted(labels)), helps[name]))
+    return sorted(found)
+
+
+def _envoy() -> list[Family]:
+    """The statistics of the access logger; there are no help texts."""
+    config = yaml.safe_load(re.sub(r"\$\{\w+\}", "1", ENVOY.read_text()))
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    found = []
+    for log in manager["access_log"]:
+        settings = log["typed_config"]
+        if "stats_scope" in settings:
+            for kind in ("counter", "histogram"):
+                for entry in settings.get(f"{kind}s", ()):
+                    labels = tuple(tag["name"] for tag in entry["stat"]["tags"])
+                    name = f"envoy_{settings['stats_scope']['prefix']}_{entry['stat']['name']}"
+                    found.append(Family(name, kind, labels, ""))
+    return sorted(found)
