@@ -224,7 +224,7 @@ class AgentProcess:
     server: Server
     scheduler: SchedulerPeer
     settings: dict[str, str] = field(default_factory=dict)
-    ports: list[int] = field(default_factory=lambda: free_ports(5))
+    ports: list[int] = field(default_factory=lambda: free_ports(6))
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -243,6 +243,7 @@ class AgentProcess:
             "debug-grpc-port",
             "metrics-port",
             "readiness-port",
+            "envoy-control-port",  # where no Envoy is, not even that of a deployment on this machine
         )
         settings = {
             "agent-host": "127.0.0.1",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from services.cli.__main__ import status_of
 from tests.cli.peers import GrpcDataPlane, HttpPeer, MemoryScheduler, grpc_data_plane, scheduler_server
@@ -42,13 +43,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     def once(*arguments: str) -> Outcome:
         status = status_of(list(arguments))
         captured = capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
 
-    return once
+    yield once
+    # Some commands set up logs for their process, here on a stream that is closed after the test.
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture

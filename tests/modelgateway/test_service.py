@@ -252,8 +252,10 @@ async def test_topics_go_only_when_that_is_asked_for(
     topics = [names.model_inputs(model), names.model_outputs(model)]
     world.clients.reader.remove([each for each in world.clients.reader.partitions if each.topic in topics])
     await world.scheduler.delete("one", model, clean=clean, keep_topics=keep)
-    left = await world.clients.topics.partitions([*topics, names.errors])
-    assert set(left) == {names.errors} if clean and not keep else set(left) == {*topics, names.errors}
+    found = await world.clients.topics.partitions([*topics, names.errors])
+    # Tansu makes a topic anew, with four partitions, when a client that knew it asks where it is.
+    left = {topic for topic, partitions in found.items() if partitions == world.clients.config.partitions}
+    assert left == ({names.errors} if clean and not keep else {*topics, names.errors})
 
 
 async def test_reading_goes_on_where_it_ended(world: World, gateway: Gateway, model: str) -> None:
