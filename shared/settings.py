@@ -18,6 +18,8 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         populate_by_name=True,
         extra="ignore",
+        # Else the flag `--host` would also be read from the variable HOST, which shells set for their own use.
+        case_sensitive=True,
         cli_kebab_case=True,
         cli_ignore_unknown_args=False,
         cli_implicit_flags=True,

@@ -1,5 +1,6 @@
 """Every sample pipeline gives the answers that its description promises, over REST and over gRPC."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.system.calls import PROTOCOLS, Protocol, infer, tensor
-from tests.system.deployment import Deployment
+from tests.system.deployment import ROOT, Deployment
 
 pytestmark = [pytest.mark.system, pytest.mark.kafka]
 
@@ -38,6 +39,11 @@ def flag(name: str) -> dict[str, Any]:
 
 def choice(number: int) -> list[dict[str, Any]]:
     return [tensor("choice", "INT32", [1], [number]), fp32("INPUT", 5, 6, 7, 8)]
+
+
+def sample_inputs(file: str) -> list[dict[str, Any]]:
+    inputs: list[dict[str, Any]] = json.loads((ROOT / "samples" / "requests" / file).read_text())["inputs"]
+    return inputs
 
 
 IRIS = [tensor("predict", "FP32", [1, 4], [1, 2, 3, 4])]
@@ -137,6 +143,18 @@ CASES = {
     ),
     "add10": Case("add10.yaml", ["add10.yaml"], [PLAIN], [("OUTPUT", [11, 12, 13, 14])]),
     "mul10": Case("mul10.yaml", ["mul10.yaml"], [PLAIN], [("OUTPUT", [10, 20, 30, 40])]),
+    "beside it a drift detector": Case(
+        "iris-async-drift.yaml",
+        ["sklearn1.yaml", "iris-drift-detect.yaml"],
+        sample_inputs("iris-two.json"),
+        [("predict", [2, 2]), ("is_drift", [1])],
+    ),
+    "classifier, drift and outliers": Case(
+        "income.yaml",
+        ["income.yaml", "income-preprocess.yaml", "income-drift.yaml", "income-outlier.yaml"],
+        sample_inputs("income.json"),
+        [("predict", [0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 1]), ("is_outlier", [0] * 20)],
+    ),
     "iris": Case("iris.yaml", ["sklearn1.yaml"], IRIS, [("predict", [2])]),
 }
 
