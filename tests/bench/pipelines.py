@@ -26,7 +26,7 @@ BODY = orjson.dumps(
 CALLERS = (1, 16, 64)
 MODELS = {"tfsimple1": "tfsimple1.yaml", "tfsimple2": "tfsimple2.yaml", "tfsimple3": "tfsimple3.yaml"}
 FOURTH = "tfsimple4"
-_SAMPLED_RECORDS = 200
+_SAMPLED_RECORDS = 30
 
 
 @dataclass(frozen=True, slots=True)
