@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from compose.prometheus.install import REMEDY
 from compose.prometheus.rendering import RULES, TEMPLATE, on_one_host
 from shared.errors import InvalidInput
 from tests.peers.prometheus import program
@@ -118,8 +119,8 @@ def test_a_missing_setting_is_named() -> None:
 def test_containers_fill_in_the_same_template(tmp_path: Path) -> None:
     """The script that containers start with, up to where it becomes Prometheus."""
     script = tmp_path / "start"
-    text = START.read_text().replace("/etc/seldon-prometheus/prometheus.yml", str(TEMPLATE))
-    script.write_text(text.replace("/tmp/", f"{tmp_path}/").replace("exec prometheus", "echo"))
+    text = START.read_text().replace("/tmp/", f"{tmp_path}/").replace("exec prometheus", "echo")
+    script.write_text(text.replace("/etc/seldon-prometheus/prometheus.yml", str(TEMPLATE)))
     hosts = {name: name.removesuffix("_HOST").lower().replace("_", "-")
              for name in set(re.findall(r"\$\{(\w+_HOST)\}", TEMPLATE.read_text()))}  # fmt: skip
     environment = {"PATH": os.environ["PATH"], **VALUES, **hosts, "PROMETHEUS_RULES": str(RULES)}
@@ -145,7 +146,8 @@ def test_rules_say_what_they_should(tmp_path: Path) -> None:
     judged("test", "rules", str(file))
 
 
-def test_a_missing_program_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(RuntimeError, match="no promtool found: install it with `apt-get install -y prometheus`"):
+    monkeypatch.setenv("SELDON_VENVS", str(tmp_path))
+    with pytest.raises(RuntimeError, match=f"no promtool found: {REMEDY}"):
         program("promtool")
