@@ -31,6 +31,8 @@ from shared.probes import VERSION, HttpServer, Readiness, probe_app
 _log = logger("pipelinegateway")
 
 _PARTS: Final = ("kafka", "scheduler")
+_LEAVE_SECONDS: Final = 2.0
+"""Between telling the scheduler that this gateway leaves and taking no more requests."""
 _DRAIN_SECONDS: Final = 5.0
 _LAST_ANSWERS_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 75
@@ -82,11 +84,14 @@ class PipelineGateway:
             _log.info("started", version=VERSION, http_port=settings.http_port, grpc_port=settings.grpc_port)
             asked = await stack.enter_async_context(_running(stopping.wait()))
             await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
-            self._close("it is stopping")
+            link.leave()
             if work.done():
+                self._close("it has to start anew")
                 self.waiting.fail_all(Unavailable("the pipeline gateway has to start anew: ask again"))
                 await work
-            link.leave()
+            # Callers still come until another gateway has been given the pipelines and Envoy leads them there.
+            await asyncio.wait((work,), timeout=_LEAVE_SECONDS)
+            self._close("it is stopping")
         _log.info("stopped")
 
     def _close(self, reason: str) -> None:
