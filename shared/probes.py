@@ -28,6 +28,13 @@ class Readiness:
     def waiting(self, part: str, reason: str) -> None:
         self._waiting[part] = reason
 
+    def report(self, part: str, missing: str) -> None:
+        """What the part still waits for, or nothing."""
+        if missing:
+            self.waiting(part, missing)
+        else:
+            self.satisfied(part)
+
     @property
     def waiting_for(self) -> dict[str, str]:
         """Part to reason; empty when ready."""

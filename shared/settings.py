@@ -2,10 +2,35 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Self
+from typing import Annotated, Any, Final, Self, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
+
+_HIGHEST_PORT: Final = 65_535
+# The names that other parts of such a deployment use, in terms of the standard ones.
+_LEVELS: Final = {"panic": "critical", "fatal": "critical", "warn": "warning", "trace": "debug"}
+
+
+def _known_level(value: str) -> str:
+    level = _LEVELS.get(value.lower(), value.lower())
+    if level not in ("critical", "error", "warning", "info", "debug"):
+        raise ValueError("use one of panic, fatal, error, warn, info, debug, trace")
+    return level
+
+
+LogLevel: TypeAlias = Annotated[str, AfterValidator(_known_level)]
+"""A standard level name in lower case, from any of the names in use."""
+
+
+def setting(default: object, flag: str, *variables: str, **rules: Any) -> Any:
+    """A field with its flag (without dashes) and the variables that stand in for it, the first one wins."""
+    return Field(default, validation_alias=AliasChoices(flag, *variables), **rules)
+
+
+def port(default: int, flag: str, *variables: str, lowest: int = 1) -> Any:
+    """A setting that is a port."""
+    return setting(default, flag, *variables, ge=lowest, le=_HIGHEST_PORT)
 
 
 class ServiceSettings(BaseSettings):

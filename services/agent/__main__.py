@@ -1,7 +1,5 @@
 """`python -m services.agent`: run one agent until SIGTERM or SIGINT."""
 
-import asyncio
-import signal
 import sys
 
 import uvloop
@@ -10,17 +8,11 @@ from services.agent.app import Agent
 from services.agent.settings import AgentSettings
 from shared.errors import SeldonError
 from shared.logs import configure
+from shared.process import until_stopped
 
 
 async def _run(settings: AgentSettings) -> None:
-    agent = asyncio.create_task(Agent(settings).run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, agent.cancel)
-    try:
-        await agent
-    except asyncio.CancelledError:
-        return
+    await until_stopped(Agent(settings).run())
 
 
 def main() -> None:

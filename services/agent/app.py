@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
@@ -115,13 +116,7 @@ class Agent:
             (agent_metadata.SERVER_TYPE, settings.server_type),
         ]
         target = f"{reachable(settings.scheduler_host)}:{settings.scheduler_port}"
-        return SchedulerLink(target, metadata, lambda missing: self._part("scheduler", missing))
-
-    def _part(self, part: str, missing: str) -> None:
-        if missing:
-            self.readiness.waiting(part, missing)
-        else:
-            self.readiness.satisfied(part)
+        return SchedulerLink(target, metadata, partial(self.readiness.report, "scheduler"))
 
     async def _open_ports(self, stack: contextlib.AsyncExitStack, models: Models, server: InferenceServer) -> None:
         settings, host = self._settings, self._listen

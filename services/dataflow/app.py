@@ -2,54 +2,42 @@
 
 import asyncio
 import contextlib
-import os
-import signal
-from collections.abc import Callable
+from functools import partial
 
 from services.dataflow.operations import Operations
 from services.dataflow.pipelines import Pipelines
 from services.dataflow.scheduler_link import SchedulerLink
 from services.dataflow.settings import DataflowSettings
 from shared.kafka.clients import KafkaClients
-from shared.kafka.config import load_config
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness, probe_app
+from shared.process import until_stopped
 
 _log = logger("app")
 
 
 async def run(settings: DataflowSettings) -> None:
     """Work until SIGTERM or SIGINT. Raises InvalidInput for wrong Kafka settings, Unavailable for a lost log."""
-    working = asyncio.create_task(_serve(settings))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
+    await until_stopped(_serve(settings))
 
 
 async def _serve(settings: DataflowSettings) -> None:
     readiness = Readiness(["kafka", "scheduler"])
 
-    def part(name: str, missing: str) -> None:
-        if missing:
-            readiness.waiting(name, missing)
-        else:
-            readiness.satisfied(name)
-
     async with contextlib.AsyncExitStack() as stack:
         probes = probe_app("dataflow", readiness)
         await stack.enter_async_context(HttpServer(probes, settings.host, settings.health_port))
         _log.info("started", version=VERSION, name=settings.name, health_port=settings.health_port)
-        clients = KafkaClients(load_config(settings.kafka_config_file, settings.namespace, os.environ))
-        await clients.start(lambda missing: part("kafka", missing))
+        clients = KafkaClients(settings.kafka_config())
+        await clients.start(partial(readiness.report, "kafka"))
         stack.push_async_callback(clients.stop)
-        await _work(settings, clients, part)
+        await _work(settings, clients, readiness)
 
 
-async def _work(settings: DataflowSettings, clients: KafkaClients, part: Callable[[str, str], None]) -> None:
-    pipelines = Pipelines(settings.name, clients, settings.join_window_ms, lambda missing: part("kafka", missing))
+async def _work(settings: DataflowSettings, clients: KafkaClients, readiness: Readiness) -> None:
+    pipelines = Pipelines(settings.name, clients, settings.join_window_ms, partial(readiness.report, "kafka"))
     target = f"{settings.upstream_host}:{settings.upstream_port}"
-    link = SchedulerLink(target, settings.name, lambda missing: part("scheduler", missing))
+    link = SchedulerLink(target, settings.name, partial(readiness.report, "scheduler"))
     operations = Operations(pipelines, link.report)
     flowing = asyncio.create_task(pipelines.run(), name="pipelines")
     following = asyncio.create_task(link.run(operations.accept), name="scheduler link")

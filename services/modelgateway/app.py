@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 from services.modelgateway.commits import Commits
 from services.modelgateway.gateway import Gateway
@@ -16,44 +14,30 @@ from services.modelgateway.outputs import Outputs
 from services.modelgateway.scheduler_link import SchedulerLink
 from services.modelgateway.settings import ModelGatewaySettings
 from shared.kafka.clients import KafkaClients
-from shared.kafka.config import load_config
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness, probe_app
+from shared.process import until_stopped
 
 _log = logger("app")
 
 
 async def run(settings: ModelGatewaySettings) -> None:
     """Work until SIGTERM or SIGINT. Raises InvalidInput for wrong Kafka settings, Unavailable for a lost log."""
-    working = asyncio.create_task(serve(settings, GatewayMetrics()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
+    await until_stopped(serve(settings, GatewayMetrics()))
 
 
 async def serve(settings: ModelGatewaySettings, metrics: GatewayMetrics) -> None:
     """Work until cancelled; raises as `run` does."""
     readiness = Readiness(["kafka", "scheduler"])
-
-    def part(name: str) -> Callable[[str], None]:
-        def told(missing: str) -> None:
-            if missing:
-                readiness.waiting(name, missing)
-            else:
-                readiness.satisfied(name)
-
-        return told
-
-    path = Path(settings.kafka_config_path) if settings.kafka_config_path else None
-    clients = KafkaClients(load_config(path, settings.namespace, os.environ))
+    clients = KafkaClients(settings.kafka_config())
     async with contextlib.AsyncExitStack() as stack:
         probes = probe_app("modelgateway", readiness)
         await stack.enter_async_context(HttpServer(probes, settings.host, settings.health_port))
         _log.info("started", version=VERSION, name=settings.pod_name, health_port=settings.health_port)
-        await clients.start(part("kafka"))
+        kafka = partial(readiness.report, "kafka")
+        await clients.start(kafka)
         stack.push_async_callback(clients.stop)
-        await _work(settings, clients, metrics, part("kafka"), part("scheduler"))
+        await _work(settings, clients, metrics, kafka, partial(readiness.report, "scheduler"))
 
 
 async def _work(

@@ -9,8 +9,8 @@ import uvloop
 from services.pipelinegateway.app import PipelineGateway
 from services.pipelinegateway.settings import PipelineGatewaySettings
 from shared.errors import SeldonError
-from shared.garbage import collect_rarely
 from shared.logs import configure
+from shared.process import collect_rarely
 
 
 async def _run(settings: PipelineGatewaySettings) -> None:

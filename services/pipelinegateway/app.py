@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from pathlib import Path
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from services.pipelinegateway.answer_topics import AnswerTopics
@@ -24,7 +23,6 @@ from services.pipelinegateway.waiting import Waiting
 from shared import gateway_metadata
 from shared.errors import Unavailable
 from shared.kafka.clients import KafkaClients
-from shared.kafka.config import load_config
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness, probe_app
 
@@ -45,8 +43,7 @@ class PipelineGateway:
 
     def __init__(self, settings: PipelineGatewaySettings, metrics: GatewayMetrics | None = None) -> None:
         self._settings = settings
-        path = Path(settings.kafka_config_path) if settings.kafka_config_path else None
-        config = load_config(path, settings.namespace, os.environ)
+        config = settings.kafka_config()
         self.readiness = Readiness(_PARTS)
         self._metrics = metrics or GatewayMetrics()
         ids = RequestIds(secrets.randbits(64), secrets.randbits(24))
@@ -110,13 +107,7 @@ class PipelineGateway:
 
     def _kafka_missing(self, missing: str) -> None:
         self._gateway.closed = missing
-        self._part("kafka", missing)
-
-    def _part(self, part: str, missing: str) -> None:
-        if missing:
-            self.readiness.waiting(part, missing)
-        else:
-            self.readiness.satisfied(part)
+        self.readiness.report("kafka", missing)
 
     def _link(self) -> SchedulerLink:
         settings = self._settings
@@ -130,7 +121,7 @@ class PipelineGateway:
             settings.pod_ip,
             metadata,
             self._pipelines,
-            lambda missing: self._part("scheduler", missing),
+            partial(self.readiness.report, "scheduler"),
         )
 
     @contextlib.asynccontextmanager

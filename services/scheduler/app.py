@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
 import grpc.aio
@@ -27,7 +25,6 @@ from services.scheduler.xds_server import SERVICE as XDS_SERVICE
 from services.scheduler.xds_server import XdsServer
 from shared import rpc
 from shared.errors import SeldonError
-from shared.kafka.config import load_config
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness
 
@@ -93,9 +90,8 @@ async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Eve
 
 def _sharing(settings: SchedulerSettings) -> Sharing:
     """Of the Kafka settings, only names matter here: the scheduler itself never talks to a broker."""
-    path = Path(settings.kafka_config_path) if settings.kafka_config_path else None
     try:
-        kafka = load_config(path, settings.namespace, os.environ)
+        kafka = settings.kafka_config()
     except SeldonError as error:
         raise SystemExit(f"kafka settings: {error}") from None
     return Sharing(

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any, Final
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from shared.backoff import exponential
+from shared.kafka.admin import AdminConnection
 from shared.kafka.config import KafkaConfig
 
 _FIRST_DELAY: Final = 0.05
@@ -20,28 +20,12 @@ _RETRIES: Final = 9
 _NO_ERROR: Final = 0
 
 
-class GroupOffsets:
+class GroupOffsets(AdminConnection):
     """Fetches and commits as an administrator does: the groups have no members, so there is nothing to rebalance."""
 
     def __init__(self, config: KafkaConfig) -> None:
-        self._config = config
-        self._admin: AIOKafkaAdminClient | None = None
+        super().__init__(config)
         self._coordinators: dict[str, int] = {}
-
-    async def start(self) -> None:
-        """Connect. Raises aiokafka's KafkaConnectionError when no broker answers."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._config.bootstrap_servers, **self._config.connection)
-        try:
-            await admin.start()
-        except BaseException:
-            await admin.close()
-            raise
-        self._admin = admin
-
-    async def stop(self) -> None:
-        if self._admin is not None:
-            await self._admin.close()
-            self._admin = None
 
     async def fetch(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The committed offsets; a partition for which the group has none is left out. Raises a KafkaError."""
@@ -89,7 +73,6 @@ class GroupOffsets:
         raise AssertionError("the last attempt returns or raises")
 
     async def _ask(self, group: str, request: Any) -> Any:
-        assert self._admin is not None, "start it first"
         if group not in self._coordinators:
             self._coordinators[group] = await self._admin.find_coordinator(group)
         response: Any = await self._admin._send_request(request, self._coordinators[group])

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from shared.errors import DeadlineExceeded, Unavailable
-from shared.kafka.config import KafkaConfig
+from shared.kafka.admin import AdminConnection
 
 _VISIBLE_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.02
@@ -16,27 +16,8 @@ _LONGEST_LOOK_SECONDS: Final = 1.0
 _NO_ERROR: Final = 0
 
 
-class TopicAdmin:
+class TopicAdmin(AdminConnection):
     """Makes topics as every client expects them: the same partitions, replication and message limit on each."""
-
-    def __init__(self, config: KafkaConfig) -> None:
-        self._config = config
-        self._admin: AIOKafkaAdminClient | None = None
-
-    async def start(self) -> None:
-        """Connect. Raises aiokafka's KafkaConnectionError when no broker answers."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._config.bootstrap_servers, **self._config.connection)
-        try:
-            await admin.start()
-        except BaseException:
-            await admin.close()
-            raise
-        self._admin = admin
-
-    async def stop(self) -> None:
-        if self._admin is not None:
-            await self._admin.close()
-            self._admin = None
 
     async def ensure(self, names: Iterable[str]) -> dict[str, int]:
         """Create what is missing; the number of partitions of each, once the broker shows them.
@@ -53,7 +34,6 @@ class TopicAdmin:
 
     async def partitions(self, names: Iterable[str]) -> dict[str, int]:
         """The number of partitions of those topics that exist. Raises Unavailable."""
-        assert self._admin is not None, "start it first"
         try:
             # Asking about a topic that does not exist would make some brokers create it, with partitions of their own.
             existing = set(await self._admin.list_topics())
@@ -69,7 +49,6 @@ class TopicAdmin:
 
     async def delete(self, names: Iterable[str]) -> None:
         """Remove topics with all their records; what does not exist is ignored. Raises Unavailable."""
-        assert self._admin is not None, "start it first"
         try:
             response = await self._admin.delete_topics(list(names))
         except KafkaError as error:
@@ -79,7 +58,6 @@ class TopicAdmin:
                 raise Unavailable(f"Kafka does not delete topic {name}: {for_code(code).__name__}")
 
     async def _create(self, names: list[str]) -> None:
-        assert self._admin is not None
         config = self._config
         limit = {"max.message.bytes": str(config.message_max_bytes)}
         topics = [NewTopic(name, config.partitions, config.replication_factor, topic_configs=limit) for name in names]

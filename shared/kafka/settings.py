@@ -1,0 +1,22 @@
+"""The settings of every service that has to do with Kafka, read the same way by each."""
+
+import os
+from pathlib import Path
+
+from shared.kafka.config import KafkaConfig, load_config
+from shared.kafka.names import DEFAULT_NAMESPACE
+from shared.settings import ServiceSettings, setting
+
+
+class KafkaSettings(ServiceSettings):
+    """Base of their settings; the rest is in `kafka.json` and the documented variables."""
+
+    kafka_config_path: str = setting("", "kafka-config-path", "KAFKA_CONFIG_PATH")
+    """File `kafka.json`; empty when environment variables say everything."""
+    namespace: str = setting(DEFAULT_NAMESPACE, "namespace", "SELDON_POD_NAMESPACE")
+    """Part of the names of topics; empty means the default one."""
+
+    def kafka_config(self) -> KafkaConfig:
+        """Raises InvalidInput naming the setting that is wrong."""
+        path = Path(self.kafka_config_path) if self.kafka_config_path else None
+        return load_config(path, self.namespace, os.environ)

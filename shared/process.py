@@ -1,0 +1,44 @@
+"""The life of a service's process: logs, event loop, signals, and how it ends."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import uvloop
+
+from shared.errors import SeldonError
+from shared.logs import configure, logger
+
+_RARELY: Final = (100_000, 50, 100)
+"""Allocations between garbage collections of each generation."""
+
+
+def collect_rarely() -> None:
+    """Requests in flight are many objects, none of them in a cycle: looking through them again and again takes up to a
+    third of the processor time. What the start made is never looked at again."""
+    gc.freeze()
+    gc.set_threshold(*_RARELY)
+
+
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work`, and cancel it at SIGTERM or SIGINT. Raises what it raises."""
+    working = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+def run_busy_service(name: str, log_level: str, work: Coroutine[Any, Any, None]) -> None:
+    """Run a service with many requests in flight to its end; exits with 1 and a line in the log when it fails."""
+    configure(name, log_level)
+    collect_rarely()
+    try:
+        uvloop.run(work)
+    except (SeldonError, OSError) as error:
+        logger("app").error("ended", reason=str(error))
+        sys.exit(1)
