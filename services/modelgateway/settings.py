@@ -3,9 +3,10 @@
 from shared.kafka.names import DEFAULT_MAX_CONSUMERS, MODEL_GATEWAY
 from shared.kafka.settings import KafkaSettings
 from shared.settings import LogLevel, port, setting
+from shared.tracing.settings import TracingSettings
 
 
-class ModelGatewaySettings(KafkaSettings):
+class ModelGatewaySettings(KafkaSettings, TracingSettings):
     """Everything the model gateway is told from outside; times in the unit their name says."""
 
     host: str = setting("0.0.0.0", "host", "MODELGATEWAY_HOST")
