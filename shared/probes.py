@@ -1,14 +1,22 @@
-"""Live, ready and startup endpoints that say what is missing, and Prometheus metrics, on one small HTTP server."""
+"""Live, ready and startup endpoints that say what is missing, metrics and log levels, on one small HTTP server."""
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
+import orjson
 import prometheus_client
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from shared.errors import InvalidInput, PayloadTooLarge, SeldonError
+from shared.logs import LEVELS, logger
+from shared.ports import listening
+
 VERSION = "0.1.0"
+_LARGEST_CHANGE: Final = 64 * 1024
+_log = logger("probes")
 
 
 class Readiness:
@@ -51,7 +59,7 @@ class Readiness:
 
 
 def probe_app(service: str, readiness: Readiness) -> FastAPI:
-    """`/live`, `/ready`, `/startup` (200 or 503 with the missing parts) and `/metrics`."""
+    """`/live`, `/ready`, `/startup` (200 or 503 with the missing parts), `/metrics`, and `/logging` for levels."""
     app = FastAPI(title=service, docs_url=None, redoc_url=None)
 
     def answer(healthy: bool) -> JSONResponse:
@@ -72,23 +80,48 @@ def probe_app(service: str, readiness: Readiness) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+        return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
+
+    @app.get("/logging")
+    async def log_levels() -> JSONResponse:
+        return JSONResponse({"service": service, **LEVELS.in_force()})
+
+    @app.put("/logging")
+    async def change_log_levels(request: Request) -> JSONResponse:
+        try:
+            LEVELS.change(await _content(request))
+        except SeldonError as error:
+            return JSONResponse({"error": str(error)}, status_code=error.http_status)
+        now = LEVELS.in_force()
+        _log.warning("log levels changed", process=now["level"], set=now["set"])
+        return JSONResponse({"service": service, **now})
 
     return app
+
+
+async def _content(request: Request) -> object:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_CHANGE:
+            raise PayloadTooLarge(f"log levels may have {_LARGEST_CHANGE} bytes")
+    try:
+        return orjson.loads(body)
+    except ValueError as error:
+        raise InvalidInput(f"invalid body: write a JSON object ({error})") from None
 
 
 class HttpServer:
     """An ASGI app on a port, as an async context manager inside a service's own event loop.
 
     At its end it takes no more connections and gives answers under way `grace_seconds`; idle connections of callers
-    are kept for `idle_seconds`.
+    are kept for `idle_seconds`. Entering it raises Unavailable when the port is taken.
     """
 
     def __init__(self, app: object, host: str, port: int, grace_seconds: int = 1, idle_seconds: int = 5) -> None:
+        self._host, self._port = host, port
         config = uvicorn.Config(
             app,  # type: ignore[arg-type]
-            host=host,
-            port=port,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -105,11 +138,13 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "HttpServer":
-        self._task = asyncio.create_task(self._server._serve(), name="http-server")
+        # The library's own way to take a port would end the process where it cannot.
+        taken = listening(self._host, self._port)
+        self._task = asyncio.create_task(self._server._serve([taken]), name="http-server")
         while not self._server.started:
             if self._task.done():
                 self._task.result()
-                raise RuntimeError(f"nothing listens on {self._server.config.host}:{self._server.config.port}")
+                raise RuntimeError(f"nothing listens on {self._host}:{self._port}")
             await asyncio.sleep(0.01)
         return self
 

@@ -13,6 +13,8 @@ import uvloop
 from shared.errors import SeldonError
 from shared.logs import configure, logger
 
+_log = logger("process")
+
 _RARELY: Final = (100_000, 50, 100)
 """Allocations between garbage collections of each generation."""
 
@@ -33,12 +35,20 @@ async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
         await working
 
 
-def run_busy_service(name: str, log_level: str, work: Coroutine[Any, Any, None]) -> None:
-    """Run a service with many requests in flight to its end; exits with 1 and a line in the log when it fails."""
-    configure(name, log_level)
-    collect_rarely()
+def run_service(name: str, log_level: str, work: Coroutine[Any, Any, None], kafka_log_level: str = "") -> None:
+    """Run a service to its end; exits with 1 and a line in the log when it fails."""
+    configure(name, log_level, kafka_log_level)
     try:
         uvloop.run(work)
     except (SeldonError, OSError) as error:
-        logger("app").error("ended", reason=str(error))
+        _log.critical("ended", reason=str(error))
         sys.exit(1)
+    except Exception:
+        _log.critical("ended by something unforeseen", exc_info=True)
+        sys.exit(1)
+
+
+def run_busy_service(name: str, log_level: str, work: Coroutine[Any, Any, None], kafka_log_level: str = "") -> None:
+    """As `run_service`, for one with many requests in flight."""
+    collect_rarely()
+    run_service(name, log_level, work, kafka_log_level)

@@ -1,5 +1,6 @@
 """Settings of a service: flags, then environment, then defaults; a wrong one stops the start with a sentence."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Self, TypeAlias
@@ -7,16 +8,17 @@ from typing import Annotated, Any, Final, Self, TypeAlias
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
+from shared.errors import InvalidInput
+from shared.log_levels import standard_level
+
 _HIGHEST_PORT: Final = 65_535
-# The names that other parts of such a deployment use, in terms of the standard ones.
-_LEVELS: Final = {"panic": "critical", "fatal": "critical", "warn": "warning", "trace": "debug"}
 
 
 def _known_level(value: str) -> str:
-    level = _LEVELS.get(value.lower(), value.lower())
-    if level not in ("critical", "error", "warning", "info", "debug"):
-        raise ValueError("use one of panic, fatal, error, warn, info, debug, trace")
-    return level
+    try:
+        return standard_level("level", value)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
 
 
 LogLevel: TypeAlias = Annotated[str, AfterValidator(_known_level)]
@@ -59,6 +61,18 @@ class ServiceSettings(BaseSettings):
             return cls(_cli_settings_source=CliSettingsSource(cls, cli_parse_args=arguments))  # type: ignore[call-arg]
         except ValidationError as error:
             for problem in error.errors():
-                name = ".".join(str(part) for part in problem["loc"])
-                print(f"setting {name}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+                name = _written_as(cls, str(problem["loc"][0]), arguments) if problem["loc"] else "s"
+                sentence = problem["msg"].removeprefix("Value error, ")
+                print(f"setting {name}: {sentence} (got {problem['input']!r})", file=sys.stderr)
             raise SystemExit(2) from None
+
+
+def _written_as(settings: type[BaseSettings], alias: str, arguments: Sequence[str]) -> str:
+    """The flag or the variable that somebody wrote, so that they find it; the flag when nobody did."""
+    for field in settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices) and alias in field.validation_alias.choices:
+            flag, *variables = (str(choice) for choice in field.validation_alias.choices)
+            if any(argument.partition("=")[0] == f"--{flag}" for argument in arguments):
+                return f"--{flag}"
+            return next((name for name in variables if name in os.environ), f"--{flag}")
+    return alias

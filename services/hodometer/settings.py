@@ -10,15 +10,14 @@ from services.hodometer.build import COMMIT_VARIABLE
 from services.hodometer.fields import Level
 from services.hodometer.tls_settings import Tls, tls_settings
 from services.hodometer.variables import InvalidSettings, Problem, Variables
+from shared.errors import InvalidInput
+from shared.log_levels import KNOWN, standard_level
 
 STDOUT: Final = "stdout:"
 """Instead of a URL: print events."""
 _EIGHT_HOURS: Final = 8 * 60 * 60
 _LONGEST_INTERVAL: Final = 365 * 24 * 60 * 60
 _HIGHEST_PORT: Final = 65_535
-_LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug")
-# The names that other parts of such a deployment use, in terms of the standard ones.
-_OTHER_LOG_LEVELS: Final = {"panic": "critical", "fatal": "critical", "warn": "warning", "trace": "debug"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +89,12 @@ def _level(variables: Variables) -> Level:
 
 
 def _log_level(variables: Variables) -> str:
-    text = variables.text("LOG_LEVEL", "info").lower()
-    level = _OTHER_LOG_LEVELS.get(text, text)
-    if level not in _LOG_LEVELS:
-        known = ", ".join((*_LOG_LEVELS, *_OTHER_LOG_LEVELS))
-        variables.problems.append(Problem("LOG_LEVEL", f"log level {text} not recognised", f"use one of {known}"))
-    return level
+    text = variables.text("LOG_LEVEL", "info")
+    try:
+        return standard_level("LOG_LEVEL", text)
+    except InvalidInput:
+        variables.problems.append(Problem("LOG_LEVEL", f"log level {text} not recognised", f"use one of {KNOWN}"))
+        return "info"
 
 
 def _cluster_id(text: str) -> UUID | None:

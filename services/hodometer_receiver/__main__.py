@@ -1,16 +1,13 @@
 """`python -m services.hodometer_receiver`."""
 
-import uvloop
-
 from services.hodometer_receiver.app import run
 from services.hodometer_receiver.settings import ReceiverSettings
-from shared import logs
+from shared.process import run_service
 
 
 def main() -> None:
     settings = ReceiverSettings.load()
-    logs.configure("hodometer-receiver", settings.log_level)
-    uvloop.run(run(settings))
+    run_service("hodometer-receiver", settings.log_level, run(settings))
 
 
 if __name__ == "__main__":

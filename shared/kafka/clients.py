@@ -1,7 +1,6 @@
 """All Kafka clients of a process, which start together once a broker answers and stop together."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
@@ -19,6 +18,8 @@ from shared.logs import logger
 
 _FIRST_DELAY: Final = 0.2
 _LONGEST_DELAY: Final = 5.0
+_LOOK_SECONDS: Final = 2.0
+_ANSWER_SECONDS: Final = 10.0
 _log = logger("kafka")
 
 
@@ -31,11 +32,14 @@ class KafkaClients:
         self.writer = Writer(config)
         self.offsets = GroupOffsets(config)
         self.topics = TopicAdmin(config)
-        # The library reports what `waiting` is told already, without structure, on every attempt.
-        logging.getLogger("aiokafka").setLevel(logging.DEBUG if config.debug else logging.CRITICAL)
+        self._watching: asyncio.Task[None] | None = None
 
-    async def start(self, waiting: Callable[[str], None]) -> None:
-        """Connect, however long it takes; `waiting` is told what stands in the way, and an empty text at the end."""
+    async def start(self, waiting: Callable[[str], None], lost: Callable[[str], None] | None = None) -> None:
+        """Connect, however long it takes; `waiting` is told what stands in the way, and an empty text at the end.
+
+        From then on until `stop`, `lost` (or else `waiting`) is told when no broker answers any more, with an empty
+        text when one does again: clients without work would not notice.
+        """
         for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
             try:
                 for start in (self.topics.start, self.offsets.start, self.writer.start, self.reader.start):
@@ -52,15 +56,39 @@ class KafkaClients:
             else:
                 _log.info("connected to kafka", servers=self.config.bootstrap_servers)
                 waiting("")
+                self._watching = asyncio.create_task(self._watch(lost or waiting), name="watching kafka")
                 return
 
     async def stop(self) -> None:
         """Stop reading, flush what was sent, disconnect. Never raises because of a broker."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
         stops: tuple[Callable[[], Awaitable[None]], ...]
         stops = (self.reader.stop, self.writer.stop, self.offsets.stop, self.topics.stop)
         for stop in stops:
             with suppress(KafkaError, OSError):
                 await stop()
+
+    async def _watch(self, tell: Callable[[str], None]) -> None:
+        lost = False
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            missing = await self._missing()
+            if bool(missing) != lost:
+                lost = bool(missing)
+                _log.warning("kafka lost", reason=missing) if lost else _log.info("kafka answers again")
+                tell(missing)
+
+    async def _missing(self) -> str:
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self.topics.answers()
+        except TimeoutError:
+            return f"kafka at {self.config.bootstrap_servers}: no answer within {_ANSWER_SECONDS:g} s"
+        except (KafkaError, OSError) as error:
+            return f"kafka at {self.config.bootstrap_servers}: no broker answers ({_sentence(error)})"
+        return ""
 
 
 def _sentence(error: Exception) -> str:

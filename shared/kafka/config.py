@@ -35,8 +35,6 @@ class KafkaConfig:
     connection: Mapping[str, Any] = field(default_factory=dict)
     consumer: Mapping[str, Any] = field(default_factory=dict)
     producer: Mapping[str, Any] = field(default_factory=dict)
-    debug: bool = False
-    """Log what the client library does."""
 
 
 def load_config(path: Path | None, namespace: str, environment: Mapping[str, str]) -> KafkaConfig:
@@ -47,6 +45,9 @@ def load_config(path: Path | None, namespace: str, environment: Mapping[str, str
     file = read_file(path) if path is not None else KafkaFile()
     translated = {name: Translation.of(name, options) for name, options in file.sections.items()}
     ignored = sorted({name for section in translated.values() for name in section.ignored})
+    if file.debug:
+        # That is a setting of another client; of ours, the log level says what it writes.
+        ignored.append("debug")
     if ignored:
         _log.info("settings of kafka.json without effect", settings=ignored, file=str(path))
     consumer, producer = translated["consumer"], translated["producer"]
@@ -61,7 +62,6 @@ def load_config(path: Path | None, namespace: str, environment: Mapping[str, str
         connection=connection_arguments(environment),
         consumer=consumer.arguments,
         producer=producer.arguments,
-        debug=bool(file.debug),
     )
 
 

@@ -32,6 +32,10 @@ class TopicAdmin(AdminConnection):
             counts |= await self._appeared(missing)
         return counts
 
+    async def answers(self) -> None:
+        """Ask the least there is to ask. Raises KafkaError when no broker answers."""
+        await self._admin.describe_topics([])
+
     async def partitions(self, names: Iterable[str]) -> dict[str, int]:
         """The number of partitions of those topics that exist. Raises Unavailable."""
         try:

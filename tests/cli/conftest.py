@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from services.cli.__main__ import status_of
+from shared.logs import LEVELS
 from tests.cli.peers import GrpcDataPlane, HttpPeer, MemoryScheduler, grpc_data_plane, scheduler_server
 
 _VARIABLES = (
@@ -52,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     yield once
     # Some commands set up logs for their process, here on a stream that is closed after the test.
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    LEVELS.change({"level": "debug"})
 
 
 @pytest.fixture

@@ -265,4 +265,4 @@ def test_bad_settings_of_the_receiver_stop_its_start(
         ReceiverSettings.load([])
     assert caught.value.code == 2
     told = capsys.readouterr().err
-    assert all(name in told for name in ("listen-port", "log-level", "record-level", "'NONE', 'SUMMARY' or 'ALL'"))
+    assert all(name in told for name in ("LISTEN_PORT", "LOG_LEVEL", "RECORD_LEVEL", "'NONE', 'SUMMARY' or 'ALL'"))

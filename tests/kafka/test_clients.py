@@ -132,3 +132,16 @@ async def test_without_a_broker_calls_fail_and_stopping_does_not_hang(topic: str
         await asyncio.wait_for(clients.stop(), 20)
         with pytest.raises(KafkaTimeoutError, match="no broker took the record"):
             await unsent
+
+
+async def test_clients_without_work_notice_a_lost_broker() -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    async with broker(kind_for_tests()) as own:
+        clients = KafkaClients(own.config)
+        await clients.start(lambda _: None, told.put_nowait)
+        await asyncio.to_thread(own.kill)
+        assert "no broker answers" in await asyncio.wait_for(told.get(), 60)
+        await asyncio.to_thread(own.start)
+        assert await asyncio.wait_for(told.get(), 60) == ""
+        await asyncio.wait_for(clients.stop(), 20)
+    assert told.empty()

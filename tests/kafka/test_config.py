@@ -61,7 +61,7 @@ def test_every_section(tmp_path: Path) -> None:
     assert config.topics.errors == "corp.ns.errors.errors"
     assert config.groups.dataflow("u") == "team-ns-seldon-dataflow-u"
     assert (config.partitions, config.replication_factor) == (4, 3)
-    assert (config.message_max_bytes, config.fetch_wait_ms, config.debug) == (2000, 5, True)
+    assert (config.message_max_bytes, config.fetch_wait_ms) == (2000, 5)
     assert dict(config.consumer) == {
         "fetch_max_bytes": 77,
         "max_partition_fetch_bytes": 66,

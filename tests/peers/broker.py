@@ -57,7 +57,8 @@ class Broker:
             self._apache.prepare()
         log = self._folder / "broker.log"
         with log.open("ab") as output:
-            self._process = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT)
+            # Tansu takes settings from an .env of its folder or of one above, and ours are not for it.
+            self._process = subprocess.Popen(self._command, cwd="/", stdout=output, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + _READY_SECONDS
         while not _listens(self._port):
             if self._process.poll() is not None or time.monotonic() > deadline:

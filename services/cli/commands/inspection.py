@@ -1,7 +1,6 @@
 """`inspect`: the records of a pipeline and its steps, as they lie on Kafka."""
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -98,9 +97,8 @@ def inspect(
     from services.cli.statuses import latest_pipeline
     from shared.logs import configure
 
-    configure("seldon", "error")
     # The library reports every failed attempt; the command reports the last one, in a sentence.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    configure("seldon", "error", kafka_level="critical")
     view = View(parse_expression(expression), request_id, verbose, truncate)
     config = kafka_config(kafka_broker, kafka_config_path, namespace, active_config(), os.environ)
     with connect_scheduler(scheduler_host, "") as scheduler:
