@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from shared.errors import SeldonError
 from shared.logs import logger
+from shared.ports import listening
 
 _log = logger("rpc")
 
@@ -80,7 +81,10 @@ async def _fail(context: grpc.aio.ServicerContext[Any, Any], error: Exception, m
     if isinstance(error, NotImplementedError):
         # What the generated base class raises for a method that a service leaves out.
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served here")
-    _log.exception("call failed", method=method, exc_info=error)
+    # Here, because programs that only call others have no use for it and start faster without.
+    from shared.tracing.log_fields import of_request
+
+    _log.exception("call failed", method=method, **of_request(context.invocation_metadata() or ()), exc_info=error)
     await context.abort(grpc.StatusCode.INTERNAL, f"{method} failed: {error!r}")
 
 
@@ -110,9 +114,16 @@ def _wrap_stream(handler: Any, behaviour: Any, build: Any, method: str) -> Any:
     return build(call, handler.request_deserializer, handler.response_serializer)
 
 
-def server(services: Sequence[str], options: Sequence[tuple[str, Any]] = SERVER_OPTIONS) -> grpc.aio.Server:
-    """A server that reports itself healthy and lists `services` (full names) to tools such as grpcurl."""
-    made = grpc.aio.server(options=list(options), interceptors=[ErrorInterceptor()])
+def server(
+    services: Sequence[str],
+    options: Sequence[tuple[str, Any]] = SERVER_OPTIONS,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+) -> grpc.aio.Server:
+    """A server that reports itself healthy and lists `services` (full names) to tools such as grpcurl.
+
+    `interceptors` see each call first, and the status that was made of its error last.
+    """
+    made = grpc.aio.server(options=list(options), interceptors=[*interceptors, ErrorInterceptor()])
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, made)
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -121,6 +132,13 @@ def server(services: Sequence[str], options: Sequence[tuple[str, Any]] = SERVER_
         # `set` is a coroutine that never waits; driving it by hand keeps this function synchronous.
         _run_to_end(checks.set(name, health_pb2.HealthCheckResponse.SERVING))
     return made
+
+
+def bind(made: grpc.aio.Server, host: str, port: int) -> None:
+    """Take the port, without TLS. Raises Unavailable when that is not possible."""
+    # The library says why a port cannot be had only on stderr, in its own words.
+    listening(host, port).close()
+    made.add_insecure_port(f"{host}:{port}")
 
 
 def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -1,14 +1,8 @@
 """`python -m services.agent`: run one agent until SIGTERM or SIGINT."""
 
-import sys
-
-import uvloop
-
 from services.agent.app import Agent
 from services.agent.settings import AgentSettings
-from shared.errors import SeldonError
-from shared.logs import configure
-from shared.process import until_stopped
+from shared.process import run_service, until_stopped
 
 
 async def _run(settings: AgentSettings) -> None:
@@ -17,11 +11,7 @@ async def _run(settings: AgentSettings) -> None:
 
 def main() -> None:
     settings = AgentSettings.load()
-    configure("agent", settings.log_level)
-    try:
-        uvloop.run(_run(settings))
-    except (SeldonError, OSError) as error:
-        sys.exit(f"agent cannot start: {error}")
+    run_service("agent", settings.log_level, _run(settings))
 
 
 if __name__ == "__main__":

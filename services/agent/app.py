@@ -38,7 +38,9 @@ from shared import agent_metadata
 from shared.errors import SeldonError
 from shared.logs import logger
 from shared.probes import HttpServer, Readiness, probe_app
+from shared.rpc import bind
 from shared.rpc import server as rpc_server
+from shared.tracing.tracer import Tracer, tracing
 
 _log = logger("agent")
 
@@ -68,6 +70,8 @@ class Agent:
     async def run(self) -> None:
         """Run until cancelled."""
         async with contextlib.AsyncExitStack() as stack:
+            instance = f"{self._identity.server_name}-{self._identity.replica_index}"
+            tracer = await stack.enter_async_context(tracing("seldon-agent", self._settings.tracing(), instance))
             rclone = Rclone(self._folder / "rclone-state")
             stack.callback(rclone.close)
             artifacts = Artifacts(self._folder / "rclone", rclone)
@@ -76,17 +80,19 @@ class Agent:
             for part in (rclone, artifacts, repository, state_files):
                 await asyncio.to_thread(part.prepare)
             server = InferenceServer(
-                self._settings.server_type, self._inference_host, self._settings.inference_grpc_port
+                self._settings.server_type, self._inference_host, self._settings.inference_grpc_port, tracer
             )
             stack.push_async_callback(server.close)
-            models = Models(self.holdings, artifacts, repository, state_files, server, self._metrics, self._limits())
+            models = Models(
+                self.holdings, artifacts, repository, state_files, server, self._metrics, self._limits(), tracer
+            )
             stack.push_async_callback(models.close)
             await models.take_up()
-            link = self._link()
+            link = self._link(tracer)
             stack.push_async_callback(link.close)
-            operations = Operations(models, link.send, self._settings.unload_grace_period_seconds)
+            operations = Operations(models, link.send, self._settings.unload_grace_period_seconds, tracer)
             stack.push_async_callback(operations.close)
-            await self._open_ports(stack, models, server)
+            await self._open_ports(stack, models, server, tracer)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_server(server, models, operations))
                 tasks.create_task(self._follow_remotes(rclone))
@@ -108,7 +114,7 @@ class Agent:
             unload_seconds=self._settings.max_unload_elapsed_time_minutes * 60.0,
         )
 
-    def _link(self) -> SchedulerLink:
+    def _link(self, tracer: Tracer) -> SchedulerLink:
         settings = self._settings
         metadata = [
             (agent_metadata.INFERENCE_HTTP, f"{self._inference_host}:{settings.inference_http_port}"),
@@ -116,19 +122,21 @@ class Agent:
             (agent_metadata.SERVER_TYPE, settings.server_type),
         ]
         target = f"{reachable(settings.scheduler_host)}:{settings.scheduler_port}"
-        return SchedulerLink(target, metadata, partial(self.readiness.report, "scheduler"))
+        return SchedulerLink(target, metadata, partial(self.readiness.report, "scheduler"), tracer)
 
-    async def _open_ports(self, stack: contextlib.AsyncExitStack, models: Models, server: InferenceServer) -> None:
+    async def _open_ports(
+        self, stack: contextlib.AsyncExitStack, models: Models, server: InferenceServer, tracer: Tracer
+    ) -> None:
         settings, host = self._settings, self._listen
         await stack.enter_async_context(HttpServer(probe_app("agent", self.readiness), host, settings.readiness_port))
         own_counts = OwnCounts()
         await stack.enter_async_context(HttpServer(self._metrics_app(stack, own_counts), host, settings.metrics_port))
         cold_path = ColdPath(models, server, settings.cold_wait_seconds)
         base_url = f"http://{self._inference_host}:{settings.inference_http_port}"
-        rest = ReverseProxyHttp(base_url, self.holdings, cold_path, own_counts)
+        rest = ReverseProxyHttp(base_url, self.holdings, cold_path, own_counts, tracer=tracer)
         stack.push_async_callback(rest.close)
         await stack.enter_async_context(HttpServer(rest, host, settings.reverse_proxy_http_port))
-        grpc_proxy = make_grpc_proxy(ReverseProxyGrpc(server, self.holdings, cold_path, own_counts))
+        grpc_proxy = make_grpc_proxy(ReverseProxyGrpc(server, self.holdings, cold_path, own_counts, tracer))
         await stack.enter_async_context(_listening(grpc_proxy, host, settings.reverse_proxy_grpc_port))
         debug = rpc_server([DEBUG_SERVICE])
         agent_debug_pb2_grpc.add_AgentDebugServiceServicer_to_server(DebugApi(self.holdings), debug)
@@ -200,7 +208,7 @@ class Agent:
 
 @contextlib.asynccontextmanager
 async def _listening(server: grpc.aio.Server, host: str, port: int) -> AsyncIterator[None]:
-    server.add_insecure_port(f"{host}:{port}")
+    bind(server, host, port)
     await server.start()
     try:
         yield

@@ -9,6 +9,7 @@ from typing import TypeVar
 from services.agent.holdings import ModelState
 from services.agent.inference_server import InferenceServer
 from services.agent.models import Models
+from services.agent.spans import Request
 from shared.errors import Unavailable
 
 Answer = TypeVar("Answer")
@@ -36,14 +37,16 @@ class ColdPath:
         self._server = server
         self._wait_seconds = wait_seconds
 
-    async def forward(self, internal: str, attempt: Callable[[bool], Awaitable[Answer | Miss]]) -> Answer:
+    async def forward(
+        self, internal: str, attempt: Callable[[bool], Awaitable[Answer | Miss]], request: Request
+    ) -> Answer:
         """Call `attempt` until it brings an answer; its argument says that this is the last try, to be taken as it is.
 
         Raises NotFound for a model that this replica does not hold, Unavailable when the server stays away, and what a
         load raises.
         """
         deadline = asyncio.get_running_loop().time() + self._wait_seconds
-        loads = await self._loaded(internal, 0, deadline)
+        loads = await self._loaded(internal, 0, deadline, request)
         self._models.holdings.used(internal, int(time.time()))
         reloads = lost = 0
         while True:
@@ -59,15 +62,15 @@ class ColdPath:
                 await self._server.wait_live(self._left(deadline))
                 # It may have forgotten the model or not; the next attempt tells.
                 continue
-            loads = await self._loaded(internal, loads, deadline)
+            loads = await self._loaded(internal, loads, deadline, request)
 
-    async def _loaded(self, internal: str, seen_loads: int, deadline: float) -> int:
+    async def _loaded(self, internal: str, seen_loads: int, deadline: float, request: Request) -> int:
         held = self._models.holdings.get(internal)
         if held is not None and held.state is ModelState.LOADED and held.loads != seen_loads:
             return held.loads
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._models.ensure_loaded(internal, seen_loads)
+                return await self._models.ensure_loaded(internal, seen_loads, request)
         except TimeoutError:
             raise Unavailable(
                 f"model {internal} is not loaded and {self._server.kind} did not load it in {self._wait_seconds:.0f} s"

@@ -11,7 +11,11 @@ from mlops.v2_dataplane import v2_dataplane_pb2, v2_dataplane_pb2_grpc
 from services.agent.server_answers import cause, index_state, is_passing
 from shared.errors import SeldonError, Unavailable
 from shared.rpc import CLIENT_OPTIONS, channel, unlimited
+from shared.rpc_tracing import client_span
+from shared.tracing.spans import NO_SPAN, Span
+from shared.tracing.tracer import OFF, Tracer
 
+SERVICE = v2_dataplane_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _CONTROL_SECONDS = 60.0
 _UNLOAD_SECONDS = 120.0
 _LIVE_SECONDS = 2.0
@@ -25,7 +29,8 @@ class InferenceServer:
     """One server, called `kind` (`mlserver` or `triton`) in messages. All calls raise Unavailable for failures that may
     pass and ServerRejected for those that will not."""
 
-    def __init__(self, kind: str, host: str, grpc_port: int) -> None:
+    def __init__(self, kind: str, host: str, grpc_port: int, tracer: Tracer = OFF) -> None:
+        self._tracer = tracer
         self.kind = kind
         self.target = f"{host}:{grpc_port}"
         # One connection each, so that large inference messages do not hold up control calls.
@@ -74,19 +79,24 @@ class InferenceServer:
             await self._control.wait_for_state_change(grpc.ChannelConnectivity.READY)
             yield False
 
-    async def load(self, internal: str, deadline: float) -> None:
+    async def load(self, internal: str, deadline: float, under: Span = NO_SPAN) -> None:
         """Load a model from the repository folder; one already loaded is loaded again."""
         request = v2_dataplane_pb2.RepositoryModelLoadRequest(model_name=internal)
-        await self._call(self._stub.RepositoryModelLoad, request, deadline, f"load {internal}")
+        with self._span("RepositoryModelLoad", under) as span:
+            await self._call(self._stub.RepositoryModelLoad, request, deadline, f"load {internal}", span)
 
-    async def unload(self, internal: str) -> None:
+    async def unload(self, internal: str, under: Span = NO_SPAN) -> None:
         """Unload a model; one that is not loaded is fine."""
         request = v2_dataplane_pb2.RepositoryModelUnloadRequest(model_name=internal)
-        try:
-            await self._stub.RepositoryModelUnload(request, timeout=_UNLOAD_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.NOT_FOUND:
-                raise self._meaning(error, f"unload {internal}") from None
+        with self._span("RepositoryModelUnload", under) as span:
+            try:
+                await self._stub.RepositoryModelUnload(request, timeout=_UNLOAD_SECONDS, metadata=span.headers())
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    raise self._meaning(error, f"unload {internal}") from None
+
+    def _span(self, method: str, under: Span) -> Span:
+        return client_span(self._tracer, f"{SERVICE}/{method}", under)
 
     async def index(self) -> dict[str, str]:
         """State by internal name of every model the server knows of."""
@@ -94,9 +104,9 @@ class InferenceServer:
         answer = await self._call(self._stub.RepositoryIndex, request, _CONTROL_SECONDS, "list its models")
         return {model.name: index_state(model.state) for model in answer.models}
 
-    async def _call(self, method: Any, request: Any, deadline: float, purpose: str) -> Any:
+    async def _call(self, method: Any, request: Any, deadline: float, purpose: str, span: Span = NO_SPAN) -> Any:
         try:
-            return await method(request, timeout=deadline)
+            return await method(request, timeout=deadline, metadata=span.headers())
         except grpc.aio.AioRpcError as error:
             raise self._meaning(error, purpose) from None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import (
-    CONTENT_TYPE_LATEST,
+    CONTENT_TYPE_PLAIN_0_0_4,
     CollectorRegistry,
     Gauge,
     PlatformCollector,
@@ -162,7 +162,7 @@ class MetricsApp:
             return
         counted, envoy_up = await self._envoy.counts()
         text = await asyncio.to_thread(self._text, added((counted, self._own.counts())), envoy_up)
-        await respond(send, 200, text.encode(), CONTENT_TYPE_LATEST.encode())
+        await respond(send, 200, text.encode(), CONTENT_TYPE_PLAIN_0_0_4.encode())
 
     def _text(self, calls: Counts, envoy_up: bool) -> str:
         return self._metrics.text(calls, envoy_up=envoy_up)

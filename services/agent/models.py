@@ -23,10 +23,13 @@ from services.agent.inference_server import InferenceServer
 from services.agent.metrics import AgentMetrics
 from services.agent.recovery import Recovery, plan_recovery
 from services.agent.repository import Repository
+from services.agent.spans import DOWNLOAD, LOAD, Request, begin
 from services.agent.state_files import StateFiles
 from shared.backoff import exponential
 from shared.errors import DeadlineExceeded, NotFound, SeldonError, Unavailable
 from shared.logs import logger
+from shared.tracing.spans import NO_SPAN, Span
+from shared.tracing.tracer import OFF, Tracer
 
 _log = logger("models")
 
@@ -60,6 +63,7 @@ class Models:
         server: InferenceServer,
         metrics: AgentMetrics,
         limits: Limits,
+        tracer: Tracer = OFF,
     ) -> None:
         self.holdings = holdings
         self._artifacts = artifacts
@@ -68,6 +72,7 @@ class Models:
         self._server = server
         self._metrics = metrics
         self._limits = limits
+        self._tracer = tracer
         self._locks: dict[str, asyncio.Lock] = {}
         self._bringing_back: dict[str, asyncio.Task[int]] = {}
         self._waiting: Counter[str] = Counter()
@@ -100,7 +105,7 @@ class Models:
             held = self.holdings.put(HeldModel(internal, definition, ModelState.LOST, memory, loads=1))
             self._metrics.held(internal, held.memory_bytes)
 
-    async def load(self, definition: agent_pb2.ModelVersion) -> HeldModel:
+    async def load(self, definition: agent_pb2.ModelVersion, span: Span = NO_SPAN) -> HeldModel:
         """Bring a model into the server; one held with the same definition is returned at once. Raises SeldonError."""
         internal = internal_name_of(definition)
         async with self._locked(internal):
@@ -108,8 +113,8 @@ class Models:
             if held is not None and same_model(held.definition, definition):
                 return await self._redefined(held, definition)
             if held is not None:
-                await self._unload(held)
-            return await self._load_new(internal, definition)
+                await self._unload(held, span)
+            return await self._load_new(internal, definition, span)
 
     async def _redefined(self, held: HeldModel, definition: agent_pb2.ModelVersion) -> HeldModel:
         """Keep the newest words for a model that stays as it is, for instance its number of replicas."""
@@ -119,16 +124,16 @@ class Models:
             held = self.holdings.put(replace(held, definition=updated))
         return held
 
-    async def _load_new(self, internal: str, definition: agent_pb2.ModelVersion) -> HeldModel:
+    async def _load_new(self, internal: str, definition: agent_pb2.ModelVersion, span: Span) -> HeldModel:
         self.holdings.put(HeldModel(internal, definition, ModelState.DOWNLOADING))
         spec = definition.model.modelSpec
         try:
             async with asyncio.timeout(self._limits.load_seconds):
-                async with self._artifacts.downloaded(internal, spec, self._limits.load_seconds) as folder:
-                    runtime = await asyncio.to_thread(self._repository.build, folder, internal, spec)
+                with self._tracer.below(span, DOWNLOAD):
+                    runtime = await self._download(internal, spec)
                 self.holdings.reserve(internal, required_memory(spec, runtime))
                 self.holdings.change(internal, ModelState.LOADING)
-                await self._load_into_server(internal)
+                await self._load_into_server(internal, span)
             described = _with_runtime(definition, runtime)
             await asyncio.to_thread(self._state_files.write, internal, described)
         except asyncio.CancelledError:
@@ -146,14 +151,18 @@ class Models:
         self._metrics.loaded(internal, held.memory_bytes)
         return held
 
-    async def _load_into_server(self, internal: str) -> None:
+    async def _download(self, internal: str, spec: scheduler_pb2.ModelSpec) -> scheduler_pb2.ModelRuntimeInfo:
+        async with self._artifacts.downloaded(internal, spec, self._limits.load_seconds) as folder:
+            return await asyncio.to_thread(self._repository.build, folder, internal, spec)
+
+    async def _load_into_server(self, internal: str, span: Span) -> None:
         """Attempts are for failures that may pass; waiting for a server that is down does not use one up."""
         delays = exponential(first=0.2, cap=5.0)
         for attempt in range(1, self._limits.load_attempts + 1):
             await self._server.wait_live(self._limits.load_seconds)
             try:
                 async with self._server_loads:
-                    await self._server.load(internal, self._limits.load_seconds)
+                    await self._server.load(internal, self._limits.load_seconds, span)
                 return
             except Unavailable as error:
                 _log.warning("load failed, may pass", model=internal, attempt=attempt, reason=str(error))
@@ -173,21 +182,21 @@ class Models:
         self.holdings.drop(internal)
         await asyncio.shield(asyncio.to_thread(self._repository.remove, internal))
 
-    async def unload(self, internal: str) -> None:
+    async def unload(self, internal: str, span: Span = NO_SPAN) -> None:
         """Take a model out of the server and remove its files; an unknown one is fine. Raises SeldonError."""
         async with self._locked(internal):
             held = self.holdings.get(internal)
             if held is not None:
-                await self._unload(held)
+                await self._unload(held, span)
 
-    async def _unload(self, held: HeldModel) -> None:
+    async def _unload(self, held: HeldModel, span: Span) -> None:
         internal = held.internal
         self.holdings.change(internal, ModelState.UNLOADING)
         try:
             # First of all: a model without this file is removed if the agent ends in the middle.
             await asyncio.to_thread(self._state_files.remove, internal)
             async with asyncio.timeout(self._limits.unload_seconds):
-                await self._unload_from_server(internal)
+                await self._unload_from_server(internal, span)
         except BaseException as error:
             await asyncio.shield(asyncio.to_thread(self._state_files.write, internal, held.definition))
             self.holdings.change(internal, held.state)
@@ -196,11 +205,11 @@ class Models:
             raise
         await self._forget(internal)
 
-    async def _unload_from_server(self, internal: str) -> None:
+    async def _unload_from_server(self, internal: str, span: Span) -> None:
         delays = exponential(first=0.2, cap=5.0)
         for attempt in range(1, self._limits.unload_attempts + 1):
             try:
-                await self._server.unload(internal)
+                await self._server.unload(internal, span)
                 return
             except Unavailable:
                 if not await self._server.live():
@@ -216,12 +225,12 @@ class Models:
         await asyncio.to_thread(self._repository.remove, internal)
         self._metrics.unloaded(internal)
 
-    async def ensure_loaded(self, internal: str, seen_loads: int = 0) -> int:
+    async def ensure_loaded(self, internal: str, seen_loads: int = 0, request: Request | None = None) -> int:
         """Return the number of the load that serves now, after loading the model again if need be.
 
         A caller whom the server told that it lacks the model gives the number it relied on (`seen_loads`): of many such
-        callers one loads and the others find a newer number. Raises NotFound for a model that this replica does not
-        hold, and what a load raises.
+        callers one loads and the others find a newer number. `request` is the one that needs it. Raises NotFound for a
+        model that this replica does not hold, and what a load raises.
         """
         held = self._held(internal)
         if held.state is ModelState.LOADED and held.loads != seen_loads:
@@ -229,21 +238,23 @@ class Models:
         # A task of its own: it goes on when the request that needed it gives up, and serves those that come after.
         bringing = self._bringing_back.get(internal)
         if bringing is None:
-            bringing = asyncio.create_task(self._bring_back(internal, seen_loads), name=f"bring back {internal}")
+            work = self._bring_back(internal, seen_loads, request)
+            bringing = asyncio.create_task(work, name=f"bring back {internal}")
             self._bringing_back[internal] = bringing
-            bringing.add_done_callback(lambda done: self._brought_back(internal, done))
+            bringing.add_done_callback(lambda done: self._brought_back(internal, done, request))
         return await asyncio.shield(bringing)
 
-    def _brought_back(self, internal: str, done: asyncio.Task[int]) -> None:
+    def _brought_back(self, internal: str, done: asyncio.Task[int], request: Request | None) -> None:
         del self._bringing_back[internal]
         if not done.cancelled() and (error := done.exception()) is not None:
-            _log.warning("model not brought back", model=internal, reason=str(error))
+            fields = request.log_fields if request else {}
+            _log.warning("model not brought back", model=internal, reason=str(error), **fields)
 
-    async def _bring_back(self, internal: str, seen_loads: int) -> int:
+    async def _bring_back(self, internal: str, seen_loads: int, request: Request | None) -> int:
         async with self._locked(internal):
             held = self._held(internal)
             if held.state is not ModelState.LOADED or held.loads == seen_loads:
-                held = await self._reload(internal)
+                held = await self._reload(internal, request)
             return held.loads
 
     def _held(self, internal: str) -> HeldModel:
@@ -252,10 +263,11 @@ class Models:
             raise NotFound(f"model {internal} is not on this replica")
         return held
 
-    async def _reload(self, internal: str) -> HeldModel:
+    async def _reload(self, internal: str, request: Request | None) -> HeldModel:
         self.holdings.change(internal, ModelState.LOADING)
         try:
-            await self._load_into_server(internal)
+            with begin(self._tracer, LOAD, internal, request) as span:
+                await self._load_into_server(internal, span)
         except BaseException:
             self.holdings.change(internal, ModelState.LOST)
             raise

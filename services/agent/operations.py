@@ -8,26 +8,30 @@ from mlops.agent import agent_pb2
 
 from services.agent.holdings import internal_name_of, same_model
 from services.agent.models import Models
+from services.agent.spans import LOAD, UNLOAD, begin
 from shared.errors import SeldonError
 from shared.logs import logger
 from shared.names import validate_name
+from shared.tracing.spans import NO_SPAN, Span
+from shared.tracing.tracer import OFF, Tracer
 
 _log = logger("operations")
 _MAX_MESSAGE = 2000
 
 Event = agent_pb2.ModelEventMessage
 Operation = agent_pb2.ModelOperationMessage
-SendEvent = Callable[[agent_pb2.ModelEventMessage], Awaitable[None]]
+SendEvent = Callable[[agent_pb2.ModelEventMessage, Span], Awaitable[None]]
 
 
 class Operations:
     """Runs each operation as a task of its own. Per model they run one after another; one that waited while a newer one
     finished is dropped."""
 
-    def __init__(self, models: Models, send: SendEvent, grace_seconds: float) -> None:
+    def __init__(self, models: Models, send: SendEvent, grace_seconds: float, tracer: Tracer = OFF) -> None:
         self._models = models
         self._send = send
         self._grace_seconds = grace_seconds
+        self._tracer = tracer
         self._tasks: set[asyncio.Task[None]] = set()
         self._arrived = 0
         self._pending: Counter[str] = Counter()
@@ -52,7 +56,8 @@ class Operations:
             return
         self._arrived += 1
         self._pending[internal] += 1
-        task = asyncio.create_task(self._run(message, internal, self._arrived), name=f"operation {internal}")
+        work = self._traced(message, internal, self._arrived)
+        task = asyncio.create_task(work, name=f"operation {internal}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -64,9 +69,14 @@ class Operations:
 
     async def reload_failed(self, definition: agent_pb2.ModelVersion, sentence: str) -> None:
         """Report a model that was loaded once and cannot be loaded again."""
-        await self._report(definition, Event.LOAD_FAILED, sentence)
+        await self._report(definition, Event.LOAD_FAILED, sentence, NO_SPAN)
 
-    async def _run(self, message: agent_pb2.ModelOperationMessage, internal: str, arrival: int) -> None:
+    async def _traced(self, message: agent_pb2.ModelOperationMessage, internal: str, arrival: int) -> None:
+        name = UNLOAD if message.operation == Operation.UNLOAD_MODEL else LOAD
+        with begin(self._tracer, name, internal, None) as span:
+            await self._run(message, internal, arrival, span)
+
+    async def _run(self, message: agent_pb2.ModelOperationMessage, internal: str, arrival: int, span: Span) -> None:
         unload = message.operation == Operation.UNLOAD_MODEL
         try:
             if unload and self._models.holdings.get(internal) is not None:
@@ -76,11 +86,14 @@ class Operations:
                 if self._finished.get(internal, 0) > arrival:
                     _log.info("outdated operation dropped", model=internal)
                     return
-                event, sentence = await (self._unload(internal) if unload else self._load(message.modelVersion))
+                work = self._unload(internal, span) if unload else self._load(message.modelVersion, span)
+                event, sentence = await work
                 self._finished[internal] = arrival
                 if self._loading.get(internal) is message.modelVersion:
                     del self._loading[internal]
-            await self._report(message.modelVersion, event, sentence)
+            if sentence:
+                span.fail(sentence)
+            await self._report(message.modelVersion, event, sentence, span)
         finally:
             if self._loading.get(internal) is message.modelVersion:
                 del self._loading[internal]
@@ -90,10 +103,10 @@ class Operations:
                 self._locks.pop(internal, None)
                 self._finished.pop(internal, None)
 
-    async def _load(self, definition: agent_pb2.ModelVersion) -> tuple[Event.Event.ValueType, str]:
+    async def _load(self, definition: agent_pb2.ModelVersion, span: Span) -> tuple[Event.Event.ValueType, str]:
         try:
             validate_name("model", definition.model.meta.name)
-            await self._models.load(definition)
+            await self._models.load(definition, span)
         except SeldonError as error:
             return Event.LOAD_FAILED, str(error)
         except Exception as error:
@@ -101,9 +114,9 @@ class Operations:
             return Event.LOAD_FAILED, f"load of {internal_name_of(definition)} failed: {error!r}"
         return Event.LOADED, ""
 
-    async def _unload(self, internal: str) -> tuple[Event.Event.ValueType, str]:
+    async def _unload(self, internal: str, span: Span) -> tuple[Event.Event.ValueType, str]:
         try:
-            await self._models.unload(internal)
+            await self._models.unload(internal, span)
         except SeldonError as error:
             return Event.UNLOAD_FAILED, str(error)
         except Exception as error:
@@ -111,7 +124,9 @@ class Operations:
             return Event.UNLOAD_FAILED, f"unload of {internal} failed: {error!r}"
         return Event.UNLOADED, ""
 
-    async def _report(self, definition: agent_pb2.ModelVersion, event: Event.Event.ValueType, sentence: str) -> None:
+    async def _report(
+        self, definition: agent_pb2.ModelVersion, event: Event.Event.ValueType, sentence: str, span: Span
+    ) -> None:
         internal = internal_name_of(definition)
         message = Event(
             modelName=definition.model.meta.name,
@@ -124,4 +139,4 @@ class Operations:
         if event == Event.LOADED and held is not None:
             message.runtimeInfo.CopyFrom(held.definition.model.modelSpec.modelRuntimeInfo)
         _log.info("operation finished", model=internal, outcome=Event.Event.Name(event), reason=sentence)
-        await self._send(message)
+        await self._send(message, span)

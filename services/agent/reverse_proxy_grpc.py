@@ -10,26 +10,26 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from mlops.v2_dataplane import v2_dataplane_pb2
 
 from services.agent.cold_path import ColdPath, Miss
 from services.agent.holdings import Holdings
 from services.agent.inference_counts import OwnCounts
-from services.agent.inference_server import InferenceServer
+from services.agent.inference_server import SERVICE, InferenceServer
 from services.agent.proxy_names import Addressed, resolve
 from services.agent.server_answers import grpc_says_not_loaded
+from services.agent.spans import Request
 from shared.errors import InvalidInput, RejectedRequest, SeldonError
 from shared.names import HEADER_COUNTED, HEADER_INTERNAL_MODEL, HEADER_MODEL, HEADER_REQUEST_ID
 from shared.oip.rename import rename
 from shared.rpc import SERVER_OPTIONS, server, unlimited
+from shared.rpc_tracing import Metadata, client_span, server_span, told
+from shared.tracing.spans import NO_SPAN, Span
+from shared.tracing.tracer import OFF, Tracer
 
-SERVICE = v2_dataplane_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _MODEL_METHODS = frozenset({"ModelInfer", "ModelMetadata", "ModelReady"})
 _SERVER_METHODS = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
 _STREAM_METHOD = "ModelStreamInfer"
 _NOT_FORWARDED = frozenset({"user-agent", "content-type", "te", "host", "connection", HEADER_COUNTED})
-
-Metadata = list[tuple[str, str | bytes]]
 
 
 class ReverseProxyGrpc(grpc.GenericRpcHandler):
@@ -38,11 +38,19 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
     `counts` gets the calls that did not come through Envoy, which counts its own.
     """
 
-    def __init__(self, upstream: InferenceServer, holdings: Holdings, cold_path: ColdPath, counts: OwnCounts) -> None:
+    def __init__(
+        self,
+        upstream: InferenceServer,
+        holdings: Holdings,
+        cold_path: ColdPath,
+        counts: OwnCounts,
+        tracer: Tracer = OFF,
+    ) -> None:
         self._upstream = upstream
         self._holdings = holdings
         self._cold_path = cold_path
         self._counts = counts
+        self._tracer = tracer
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         service, _, method = str(details.method).lstrip("/").partition("/")
@@ -55,47 +63,51 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
         unary: Any = self._upstream.inference.unary_unary(f"/{SERVICE}/{method}", None, None)
 
         async def call(request: bytes, context: Any) -> bytes:
-            with self._counted(context) as call:
+            with self._call(context, method) as call:
                 if method in _SERVER_METHODS:
-                    return await self._server_call(unary, request, context)
-                return await self._model_call(unary, request, context, call)
+                    return await self._server_call(unary, request, call)
+                return await self._model_call(unary, request, call)
 
         return grpc.unary_unary_rpc_method_handler(call)
 
-    async def _server_call(self, unary: Any, request: bytes, context: Any) -> bytes:
-        metadata = _forwarded(context)
-        upstream = unary(request, metadata=metadata, timeout=context.time_remaining())
+    async def _server_call(self, unary: Any, request: bytes, call: "_Call") -> bytes:
         try:
-            return await _pass_on(upstream, context, metadata)
+            return await self._ask(unary, request, call)
         except grpc.aio.AioRpcError as error:
-            await _abort(context, error, metadata)
+            await _abort(error, call)
             raise
 
-    async def _model_call(self, unary: Any, request: bytes, context: Any, call: "_Call") -> bytes:
-        internal = call.internal = self._internal_name(context)
-        metadata = _forwarded(context)
+    async def _model_call(self, unary: Any, request: bytes, call: "_Call") -> bytes:
+        internal = call.internal = self._internal_name(call.context)
         renamed = _renamed(request, internal)
 
         async def attempt(final: bool) -> bytes | Miss | grpc.aio.AioRpcError:
-            upstream = unary(renamed, metadata=metadata, timeout=context.time_remaining())
             try:
-                return await _pass_on(upstream, context, metadata)
+                return await self._ask(unary, renamed, call)
             except grpc.aio.AioRpcError as error:
                 miss = None if final else _miss(error)
                 return error if miss is None else miss
 
-        outcome = await self._cold_path.forward(internal, attempt)
+        outcome = await self._cold_path.forward(internal, attempt, Request.of(call.span, call.metadata))
         if isinstance(outcome, grpc.aio.AioRpcError):
-            await _abort(context, outcome, metadata)
+            await _abort(outcome, call)
         assert isinstance(outcome, bytes)
         return outcome
 
+    async def _ask(self, unary: Any, request: bytes, call: "_Call") -> bytes:
+        with client_span(self._tracer, call.method, call.span, call.metadata) as span:
+            metadata = told(call.metadata, span)
+            return await _pass_on(unary(request, metadata=metadata, timeout=call.context.time_remaining()), call)
+
     @contextlib.contextmanager
-    def _counted(self, context: Any, *, stream: bool = False) -> Iterator["_Call"]:
-        """Counts what happens inside when it has ended, in whatever way."""
-        call, started, code = _Call(), time.perf_counter(), grpc.StatusCode.OK.name
+    def _call(self, context: Any, method: str, *, stream: bool = False) -> Iterator["_Call"]:
+        """Traces what happens inside, and counts it when it has ended, in whatever way."""
+        started, code = time.perf_counter(), grpc.StatusCode.OK.name
+        name = f"{SERVICE}/{method}"
+        call = _Call(context, name, _forwarded(context))
         try:
-            yield call
+            with server_span(self._tracer, name, context, call.metadata) as call.span:
+                yield call
         except SeldonError as error:
             code = error.code.name
             raise
@@ -113,18 +125,21 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
                 self._counts.grpc(call.internal, code, time.perf_counter() - started, stream=stream)
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        with self._counted(context, stream=True) as call:
+        with self._call(context, _STREAM_METHOD, stream=True) as call:
             call.internal = self._internal_name(context)
-            async for response in self._model_stream(call.internal, requests, context):
-                yield response
+            with client_span(self._tracer, call.method, call.span, call.metadata) as span:
+                async for response in self._model_stream(call, requests, told(call.metadata, span)):
+                    yield response
 
-    async def _model_stream(self, internal: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        metadata = _forwarded(context)
+    async def _model_stream(
+        self, call: "_Call", requests: AsyncIterator[bytes], metadata: Metadata
+    ) -> AsyncIterator[bytes]:
+        internal, context = call.internal, call.context
 
         async def ready(_: bool) -> bool:
             return True
 
-        await self._cold_path.forward(internal, ready)
+        await self._cold_path.forward(internal, ready, Request.of(call.span, call.metadata))
 
         async def renamed() -> AsyncIterator[bytes]:
             async for request in requests:
@@ -138,7 +153,7 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
                 yield response
             context.set_trailing_metadata(_with_request_id(await upstream.trailing_metadata(), metadata))
         except grpc.aio.AioRpcError as error:
-            await _abort(context, error, metadata)
+            await _abort(error, call)
         finally:
             upstream.cancel()
 
@@ -155,6 +170,12 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
 
 @dataclass
 class _Call:
+    context: Any
+    method: str
+    """With its service."""
+    metadata: Metadata
+    """The caller's, with a request id."""
+    span: Span = NO_SPAN
     internal: str = ""
     """Name of the model that answers, once it is known."""
 
@@ -184,22 +205,22 @@ def _miss(error: grpc.aio.AioRpcError) -> Miss | None:
     return Miss.NO_SERVER if error.code() is grpc.StatusCode.UNAVAILABLE else None
 
 
-async def _pass_on(upstream: Any, context: Any, metadata: Metadata) -> bytes:
+async def _pass_on(upstream: Any, call: _Call) -> bytes:
     """Wait for a unary answer and give the caller its metadata. A caller that goes away ends the call."""
     try:
         response: bytes = await upstream
     except asyncio.CancelledError:
         upstream.cancel()
         raise
-    await context.send_initial_metadata(_without_reserved(await upstream.initial_metadata()))
-    context.set_trailing_metadata(_with_request_id(await upstream.trailing_metadata(), metadata))
+    await call.context.send_initial_metadata(_without_reserved(await upstream.initial_metadata()))
+    call.context.set_trailing_metadata(_with_request_id(await upstream.trailing_metadata(), call.metadata))
     return response
 
 
-async def _abort(context: Any, error: grpc.aio.AioRpcError, metadata: Metadata) -> None:
+async def _abort(error: grpc.aio.AioRpcError, call: _Call) -> None:
     """End the call as the server did; never returns."""
-    trailing = _with_request_id(error.trailing_metadata() or (), metadata)
-    await context.abort(error.code(), error.details() or "", trailing)
+    trailing = _with_request_id(error.trailing_metadata() or (), call.metadata)
+    await call.context.abort(error.code(), error.details() or "", trailing)
 
 
 def _forwarded(context: Any) -> Metadata:

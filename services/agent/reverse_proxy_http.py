@@ -14,10 +14,15 @@ from services.agent.holdings import Holdings
 from services.agent.inference_counts import OwnCounts
 from services.agent.proxy_names import Addressed, is_model_path, resolve, rewrite_path
 from services.agent.server_answers import rest_says_not_loaded
+from services.agent.spans import MODEL, Request
 from shared.errors import NotFound, SeldonError, Unavailable
 from shared.logs import logger
 from shared.names import HEADER_COUNTED, HEADER_REQUEST_ID
 from shared.rpc import INFERENCE_MESSAGE_LIMIT
+from shared.tracing.context import extract
+from shared.tracing.log_fields import of_request
+from shared.tracing.spans import NO_SPAN, Span
+from shared.tracing.tracer import CLIENT, OFF, SERVER, Tracer
 
 _log = logger("reverse-proxy-http")
 
@@ -49,6 +54,7 @@ class _Request:
     headers: list[tuple[str, str]]
     body: bytes
     request_id: bytes
+    span: Span
 
 
 class ReverseProxyHttp:
@@ -65,12 +71,14 @@ class ReverseProxyHttp:
         cold_path: ColdPath,
         counts: OwnCounts,
         body_limit: int = INFERENCE_MESSAGE_LIMIT,
+        tracer: Tracer = OFF,
     ) -> None:
         self._base_url = base_url
         self._holdings = holdings
         self._cold_path = cold_path
         self._counts = counts
         self._body_limit = body_limit
+        self._tracer = tracer
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
@@ -88,8 +96,9 @@ class ReverseProxyHttp:
         request_id = _request_id(scope["headers"])
         answer = _Answer(send, request_id)
         started = time.perf_counter()
+        span = self._begin(scope, request_id)
         try:
-            await self._handle(scope, receive, answer, request_id)
+            await self._handle(scope, receive, answer, request_id, span)
         except _CallerGone:
             return
         except _BodyTooLarge:
@@ -99,14 +108,22 @@ class ReverseProxyHttp:
         except aiohttp.ClientError as error:
             await answer.error(502, f"the inference server broke off its answer: {error!r}")
         except Exception as error:
-            _log.exception("request failed unexpectedly", path=scope["path"])
+            about = of_request([*scope["headers"], (_REQUEST_ID, request_id)])
+            _log.exception("request failed unexpectedly", path=scope["path"], **about)
             await answer.error(500, f"the request failed: {error!r}")
         finally:
+            _end(span, answer)
             if answer.status and all(name != _COUNTED for name, _ in scope["headers"]):
                 seconds = time.perf_counter() - started
                 self._counts.rest(answer.internal, scope["method"], answer.status, seconds)
 
-    async def _handle(self, scope: Scope, receive: Receive, answer: "_Answer", request_id: bytes) -> None:
+    def _begin(self, scope: Scope, request_id: bytes) -> Span:
+        if not self._tracer.on:
+            return NO_SPAN
+        about = _about(request_id, scope["method"], scope["path"])
+        return self._tracer.span("seldon-rproxy", extract(scope["headers"]), SERVER, attributes=about)
+
+    async def _handle(self, scope: Scope, receive: Receive, answer: "_Answer", request_id: bytes, span: Span) -> None:
         path = _raw_path(scope)
         if path.startswith("/v2/repository"):
             raise NotFound("the model repository is not open to callers: load and unload models through the scheduler")
@@ -120,6 +137,7 @@ class ReverseProxyHttp:
             headers=_forwarded(scope["headers"], request_id),
             body=await self._read_body(scope, receive),
             request_id=request_id,
+            span=span,
         )
         # Only a caller that goes away can end this before its answer.
         forwarding = asyncio.current_task()
@@ -130,7 +148,11 @@ class ReverseProxyHttp:
                     raise Unavailable(f"the inference server at {self._base_url} does not answer")
             else:
                 name = internal
-                await self._cold_path.forward(name, lambda final: self._attempt(request, answer, name, final))
+                await self._cold_path.forward(
+                    name,
+                    lambda final: self._attempt(request, answer, name, final),
+                    Request.of(span, [*scope["headers"], (_REQUEST_ID, request_id)]),
+                )
         except asyncio.CancelledError:
             if watch.done() and forwarding is not None and forwarding.uncancel() == 0:
                 raise _CallerGone from None
@@ -157,24 +179,28 @@ class ReverseProxyHttp:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _attempt(self, request: _Request, answer: "_Answer", internal: str | None, final: bool) -> Miss | None:
-        try:
-            response = await self._client.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                data=request.body or None,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
-            return Miss.NO_SERVER
-        async with response:
-            if not final and internal is not None and response.status in (400, 404):
-                body = await response.content.read(_ERROR_BODY_LIMIT)
-                if rest_says_not_loaded(response.status, body, internal):
-                    return Miss.NOT_LOADED
-                await answer.stream(response, first=body)
-            else:
-                await answer.stream(response)
+        about = _about(request.request_id, request.method, request.url.path)
+        with self._tracer.below(request.span, f"HTTP {request.method}", CLIENT, attributes=about) as span:
+            try:
+                response = await self._client.request(
+                    request.method,
+                    request.url,
+                    headers=_told(request.headers, span),
+                    data=request.body or None,
+                    allow_redirects=False,
+                )
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+                span.fail(f"no answer: {error!r}")
+                return Miss.NO_SERVER
+            async with response:
+                _note_status(span, response.status)
+                if not final and internal is not None and response.status in (400, 404):
+                    body = await response.content.read(_ERROR_BODY_LIMIT)
+                    if rest_says_not_loaded(response.status, body, internal):
+                        return Miss.NOT_LOADED
+                    await answer.stream(response, first=body)
+                else:
+                    await answer.stream(response)
         return None
 
 
@@ -242,3 +268,30 @@ def _forwarded(headers: Headers, request_id: bytes) -> list[tuple[str, str]]:
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name not in _NOT_FORWARDED
     ]
     return [*passed, (HEADER_REQUEST_ID, request_id.decode("latin-1"))]
+
+
+def _told(headers: list[tuple[str, str]], span: Span) -> list[tuple[str, str]]:
+    """The same with `span` as the parent of what follows, if there is a trace."""
+    context = span.headers()
+    names = [name for name, _ in context]
+    return [*(header for header in headers if header[0] not in names), *context] if context else headers
+
+
+def _about(request_id: bytes, method: str, path: str) -> dict[str, str]:
+    return {HEADER_REQUEST_ID: request_id.decode("latin-1"), "http.request.method": method, "url.path": path}
+
+
+def _note_status(span: Span, status: int) -> None:
+    span.set("http.response.status_code", status)
+    if status >= 500:
+        span.fail(f"status {status}")
+
+
+def _end(span: Span, answer: _Answer) -> None:
+    if answer.internal:
+        span.set(MODEL, answer.internal)
+    if answer.status:
+        _note_status(span, answer.status)
+    else:
+        span.fail("the caller went away")
+    span.end()

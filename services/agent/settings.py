@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from shared.settings import LogLevel, ServiceSettings, port, setting
+from shared.settings import LogLevel, port, setting
+from shared.tracing.settings import TracingSettings
 
 Port = int
 
 
-class AgentSettings(ServiceSettings):
+class AgentSettings(TracingSettings):
     """Everything the agent is told from outside. Times are in the unit their name says, sizes in bytes."""
 
     agent_host: str = setting("0.0.0.0", "agent-host")

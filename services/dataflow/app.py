@@ -12,12 +12,13 @@ from shared.kafka.clients import KafkaClients
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness, probe_app
 from shared.process import until_stopped
+from shared.tracing.tracer import Tracer, tracing
 
 _log = logger("app")
 
 
 async def run(settings: DataflowSettings) -> None:
-    """Work until SIGTERM or SIGINT. Raises InvalidInput for wrong Kafka settings, Unavailable for a lost log."""
+    """Work until SIGTERM or SIGINT. Raises InvalidInput for wrong settings, Unavailable for a lost log."""
     await until_stopped(_serve(settings))
 
 
@@ -25,17 +26,18 @@ async def _serve(settings: DataflowSettings) -> None:
     readiness = Readiness(["kafka", "scheduler"])
 
     async with contextlib.AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(tracing("seldon-dataflow", settings.tracing(), settings.name))
         probes = probe_app("dataflow", readiness)
         await stack.enter_async_context(HttpServer(probes, settings.host, settings.health_port))
         _log.info("started", version=VERSION, name=settings.name, health_port=settings.health_port)
         clients = KafkaClients(settings.kafka_config())
         await clients.start(partial(readiness.report, "kafka"))
         stack.push_async_callback(clients.stop)
-        await _work(settings, clients, readiness)
+        await _work(settings, clients, readiness, tracer)
 
 
-async def _work(settings: DataflowSettings, clients: KafkaClients, readiness: Readiness) -> None:
-    pipelines = Pipelines(settings.name, clients, settings.join_window_ms, partial(readiness.report, "kafka"))
+async def _work(settings: DataflowSettings, clients: KafkaClients, readiness: Readiness, tracer: Tracer) -> None:
+    pipelines = Pipelines(settings.name, clients, settings.join_window_ms, partial(readiness.report, "kafka"), tracer)
     target = f"{settings.upstream_host}:{settings.upstream_port}"
     link = SchedulerLink(target, settings.name, partial(readiness.report, "scheduler"))
     operations = Operations(pipelines, link.report)

@@ -66,8 +66,9 @@ class Emitter:
             kept.append((ERROR_CODE, error.code))
         self._emit(topic, key, lane, error.text, kept)
 
-    def problem(self, kind: str, sentence: str) -> None:
-        self.outcome.problems.append(Problem(kind, sentence))
+    def problem(self, kind: str, sentence: str, headers: Headers) -> None:
+        """`headers` are those of the record, or of the request."""
+        self.outcome.problems.append(Problem(kind, sentence, headers))
 
     def lane_in(self, topic: str, lane: int) -> int:
         """The partition of a topic that a lane ends up in."""

@@ -16,10 +16,13 @@ from services.dataflow.outbox import Outbox, sentence
 from services.dataflow.problems import ProblemLog
 from services.dataflow.records import Arrival, Outcome, Place
 from services.dataflow.running import Running
+from services.dataflow.spans import Receptions
 from shared.backoff import exponential
 from shared.kafka.headers import PIPELINE, PIPELINE_VERSION
 from shared.kafka.reader import Reader, Record
 from shared.logs import logger
+from shared.tracing.log_fields import of_request
+from shared.tracing.tracer import Tracer
 
 _MOST_RECORDS: Final = 1000
 """Of one read: what is done with them happens in one turn of the event loop."""
@@ -31,9 +34,10 @@ Batches: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
 class Engine:
     """All versions share one reader: a partition that several read is fetched once."""
 
-    def __init__(self, reader: Reader, outbox: Outbox) -> None:
+    def __init__(self, reader: Reader, outbox: Outbox, tracer: Tracer) -> None:
         self._reader = reader
         self._outbox = outbox
+        self._tracer = tracer
         self._index: Index[Running] = Index()
         self._users: dict[TopicPartition, set[Running]] = {}
         self._read_to: dict[TopicPartition, int] = {}
@@ -130,6 +134,7 @@ class Engine:
         now = _now()
         work: dict[Running, list[Arrival]] = {}
         count = 0
+        receptions = Receptions(self._tracer) if self._tracer.on else None
         for partition, records in batches.items():
             count += len(records)
             routes = self._index.of(partition.topic)
@@ -137,11 +142,15 @@ class Engine:
                 for running, arrivals in _sorted_out(routes, partition, records).items():
                     fresh = self._begin(running, partition, arrivals)
                     if fresh:
+                        if receptions is not None:
+                            fresh = receptions.of(fresh)
                         work.setdefault(running, []).extend(fresh)
             if partition in self._read_to:
                 self._read_to[partition] = records[-1].offset + 1
         for running, arrivals in work.items():
             self._receive(running, arrivals, now)
+        if receptions is not None:
+            receptions.end()
         metrics.BATCH_RECORDS.observe(count)
         metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
 
@@ -157,7 +166,8 @@ class Engine:
         try:
             outcome = running.flow.receive(arrivals, now)
         except Exception as error:
-            _log.exception("records dropped", pipeline=running.name, records=len(arrivals), exc_info=error)
+            about = of_request(arrivals[0].headers) if len(arrivals) == 1 else {}
+            _log.exception("records dropped", pipeline=running.name, records=len(arrivals), exc_info=error, **about)
             metrics.PROBLEMS.labels("internal").inc(len(arrivals))
             places = [Place(arrival.topic, arrival.partition, arrival.offset) for arrival in arrivals]
             outcome = Outcome([], places, [])
@@ -167,7 +177,7 @@ class Engine:
         self._outbox.put(running, outcome)
         running.count(received, len(outcome.emissions))
         for problem in outcome.problems:
-            self._problems.note(running.name, problem.kind, problem.sentence)
+            self._problems.note(running.name, problem)
         self._plan(running)
 
     def _plan(self, running: Running) -> None:

@@ -104,7 +104,7 @@ class Flow:
         topic = arrival.topic
         if arrival.key is None:
             place = f"{topic} partition {arrival.partition} offset {arrival.offset}"
-            self._problem("no_key", f"the record on {place} has no key: give every request its own")
+            self._problem("no_key", f"the record on {place} has no key: give every request its own", arrival)
             self._finish(arrival)
             return
         headers = dict(arrival.headers)
@@ -139,7 +139,7 @@ class Flow:
             try:
                 message = parse(arrival.value, is_request=arrival.topic.endswith(".inputs"))
             except InvalidInput as error:
-                self._problem("unparsable", f"{_described(arrival)}: {error}")
+                self._problem("unparsable", f"{_described(arrival)}: {error}", arrival)
                 stage.refused(key, part, source, fingerprint, f"its input is unreadable: {error}")
                 return
         stage.entered(key, part, source, fingerprint, feed, message)
@@ -156,7 +156,7 @@ class Flow:
                 return
             pieces = split(message, [share.rows for share in shares])
         except InvalidInput as error:
-            self._problem("unparsable", f"{_described(arrival)}: {error}")
+            self._problem("unparsable", f"{_described(arrival)}: {error}", arrival)
             name = self._topology.main.nodes[step].name
             failure = Failure(name, f"its answer is unreadable: {error}".encode())
             for member, part in self._parts(arrival, key, headers, shares):
@@ -175,7 +175,7 @@ class Flow:
             self._main.given_up(key, part, Failure(name, arrival.value or b"", headers.get(ERROR_CODE)))
         else:
             sentence = f"{_described(arrival)} names {name or 'nobody'} in {ERROR}, which is no step of this pipeline"
-            self._problem("unknown_step", sentence)
+            self._problem("unknown_step", sentence, arrival)
             self._finish(arrival)
 
     def _fail(self, arrival: Arrival, key: bytes, headers: Mapping[str, bytes], step: int) -> None:
@@ -188,7 +188,7 @@ class Flow:
         try:
             return _shares(headers)
         except InvalidInput as error:
-            self._problem("batch_header", f"{_described(arrival)}: {error}")
+            self._problem("batch_header", f"{_described(arrival)}: {error}", arrival)
             return []
 
     def _parts(
@@ -204,8 +204,8 @@ class Flow:
         loops = bool(self._topology.main.recurring)
         return [(share.key, Part(shared, added if before else (), share.visit if loops else None)) for share in shares]
 
-    def _problem(self, kind: str, sentence: str) -> None:
-        self._emitter.problem(kind, f"pipeline {self._topology.pipeline}: {sentence}")
+    def _problem(self, kind: str, sentence: str, arrival: Arrival) -> None:
+        self._emitter.problem(kind, f"pipeline {self._topology.pipeline}: {sentence}", arrival.headers)
 
     def _finish(self, arrival: Arrival) -> None:
         self._emitter.outcome.finished.append(_place(arrival))

@@ -101,7 +101,7 @@ class Loops(Stage[LoopRun]):
 
     def _spoil(self, run: LoopRun, node: Node, reason: str) -> None:
         sentence = f"{node.title} cannot use what it got: {reason}"
-        self._emitter.problem("invalid_tensors", sentence)
+        self._emitter.problem("invalid_tensors", sentence, run.headers)
         run.last_failure = self._failure(sentence)
 
     def _is_ready(self, run: LoopRun, node: Node, *, at_rest: bool) -> bool:

@@ -18,6 +18,11 @@ BATCH_SECONDS = Histogram(
     "Time from a read to the records that it causes being queued",
     buckets=(0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1),
 )
+ACKNOWLEDGE_SECONDS = Histogram(
+    "seldon_dataflow_acknowledge_seconds",
+    "Time from the records of one decision being queued until Kafka has them",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 OUTSTANDING = Gauge("seldon_dataflow_outstanding_records", "Records queued or sent and not acknowledged")
 SEND_FAILURES = Counter("seldon_dataflow_send_failures", "Records that Kafka did not take", ["kind"])
 COMMIT_FAILURES = Counter("seldon_dataflow_commit_failures", "Commits of offsets that Kafka refused")

@@ -14,9 +14,12 @@ from services.dataflow.batches import Batch, producer_of, waves
 from services.dataflow.records import Emission, Outcome, Place
 from services.dataflow.refusals import error_records
 from services.dataflow.running import Running
+from services.dataflow.spans import Sends
 from shared.kafka.names import partition_of
 from shared.kafka.writer import Writer
 from shared.logs import logger
+from shared.tracing.log_fields import of_request
+from shared.tracing.tracer import Tracer
 
 _MOST_RECORDS: Final = 10_000
 _MOST_BYTES: Final = 256 * 1024 * 1024
@@ -33,18 +36,25 @@ class _Parcel:
     batches: list[tuple[tuple[str, int], Batch]] = field(default_factory=list)
     """That hold its emissions, perhaps beside those of others."""
     done: asyncio.Future[None] | None = None
+    queued: float = field(default_factory=time.perf_counter)
 
 
 class Outbox:
     """`failed` is called with a version whose records Kafka did not take, for no fault of the records."""
 
     def __init__(
-        self, writer: Writer, finished: Callable[[Running], None], failed: Callable[[Running, str], None]
+        self,
+        writer: Writer,
+        tracer: Tracer,
+        finished: Callable[[Running], None],
+        failed: Callable[[Running, str], None],
     ) -> None:
         """`finished` is called with a version that has records less to work on."""
         self._writer = writer
         self._finished = finished
         self._failed = failed
+        self._traces = tracer.on
+        self._sends = Sends(tracer)
         self._unsent: deque[_Parcel] = deque()
         self._unsettled: deque[_Parcel] = deque()
         self._to_send, self._to_settle, self._has_room = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -55,6 +65,8 @@ class Outbox:
     def put(self, running: Running, outcome: Outcome) -> None:
         """Queue what a flow decided. Never refuses; whoever produces much waits for `room` first."""
         emissions = outcome.emissions
+        if self._traces:
+            self._sends.begin(emissions)
         size = sum(len(emission.value or b"") for emission in emissions)
         self._queue(_Parcel(running, emissions, outcome.finished, size))
 
@@ -136,6 +148,8 @@ class Outbox:
             while self._unsettled:
                 parcel = self._unsettled.popleft()
                 await self._settle(parcel)
+                if parcel.emissions and not parcel.running.failed:
+                    metrics.ACKNOWLEDGE_SECONDS.observe(time.perf_counter() - parcel.queued)
                 self._account(-len(parcel.emissions), -parcel.size)
             metrics.OUTSTANDING.set(self._records)
             self._to_settle.clear()
@@ -153,6 +167,8 @@ class Outbox:
                 ledger.finish((place.topic, place.partition), place.offset)
             if parcel.finished:
                 self._finished(running)
+        if self._traces:
+            self._sends.end(parcel.emissions, "not taken by Kafka" if running.failed else "")
         if parcel.done is not None and not parcel.done.done():
             parcel.done.set_result(None)
 
@@ -178,13 +194,15 @@ class Outbox:
         metrics.SEND_FAILURES.labels("record").inc()
         pipeline = running.topology.pipeline
         reason = f"Kafka does not take a record of {_size(emission)} bytes on {emission.topic}: {sentence(error)}"
-        _log.warning("record refused", pipeline=pipeline, topic=emission.topic, reason=reason)
+        about = of_request(emission.headers)
+        _log.warning("record refused", pipeline=pipeline, topic=emission.topic, reason=reason, **about)
+        self._sends.fail(emission, reason)
         for record in error_records(running.topology, emission, error, reason):
             partition = partition_of(record.key, running.partitions[record.topic])
             try:
                 await self._send_alone(record._replace(partition=partition))
             except Exception as failure:
-                _log.error("caller not told", pipeline=pipeline, reason=sentence(failure))
+                _log.error("caller not told", pipeline=pipeline, reason=sentence(failure), **about)
 
 
 def _size(emission: Emission) -> int:

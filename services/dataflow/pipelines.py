@@ -25,6 +25,7 @@ from shared.errors import SeldonError
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger
 from shared.owners import owners_of, share
+from shared.tracing.tracer import OFF, Tracer
 
 _SETTLE_SECONDS: Final = 4.0
 _LONGEST_DRAIN_SECONDS: Final = 120.0
@@ -38,13 +39,20 @@ Offsets: TypeAlias = dict[TopicPartition, int]
 class Pipelines:
     """Operations of one pipeline have to come one after the other; different pipelines are independent."""
 
-    def __init__(self, me: str, clients: KafkaClients, join_window_ms: int, kafka: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        me: str,
+        clients: KafkaClients,
+        join_window_ms: int,
+        kafka: Callable[[str], None],
+        tracer: Tracer = OFF,
+    ) -> None:
         """`kafka` is told what is wrong with it, and an empty text when nothing is."""
         self._me = me
         self._clients = clients
         self._join_window_ms = join_window_ms
-        self._outbox = Outbox(clients.writer, self._has_finished, self._has_failed)
-        self._engine = Engine(clients.reader, self._outbox)
+        self._outbox = Outbox(clients.writer, tracer, self._has_finished, self._has_failed)
+        self._engine = Engine(clients.reader, self._outbox, tracer)
         self._commits = Commits(clients, self._engine, kafka)
         self._at_work: dict[str, Running] = {}
         self._messages: dict[str, PipelineUpdateMessage] = {}

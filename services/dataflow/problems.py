@@ -4,7 +4,9 @@ import time
 from typing import Final
 
 from services.dataflow import metrics
+from services.dataflow.records import Problem
 from shared.logs import logger
+from shared.tracing.log_fields import of_request
 
 _SECONDS_BETWEEN: Final = 1.0
 _log = logger("flow")
@@ -17,11 +19,13 @@ class ProblemLog:
         self._last: dict[str, float] = {}
         self._left_out: dict[str, int] = {}
 
-    def note(self, pipeline: str, kind: str, sentence: str) -> None:
+    def note(self, pipeline: str, problem: Problem) -> None:
+        kind = problem.kind
         metrics.PROBLEMS.labels(kind).inc()
         now = time.monotonic()
         if now - self._last.get(kind, -_SECONDS_BETWEEN) < _SECONDS_BETWEEN:
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             return
         self._last[kind] = now
-        _log.warning("problem", pipeline=pipeline, kind=kind, reason=sentence, left_out=self._left_out.pop(kind, 0))
+        left_out, about = self._left_out.pop(kind, 0), of_request(problem.headers)
+        _log.warning("problem", pipeline=pipeline, kind=kind, reason=problem.sentence, left_out=left_out, **about)

@@ -42,6 +42,8 @@ class Problem:
     kind: str
     """`no_key`, `unparsable`, `invalid_tensors`, `key_in_use`, `batch_header` or `unknown_step`."""
     sentence: str
+    headers: Headers = ()
+    """Of the record, or of the request."""
 
 
 @dataclass(slots=True)

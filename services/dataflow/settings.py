@@ -1,11 +1,16 @@
 """Settings of the dataflow engine: the documented flags and environment variables."""
 
+from services.dataflow.java_agent import read
 from shared.kafka.names import DEFAULT_NAMESPACE
 from shared.kafka.settings import KafkaSettings
 from shared.settings import LogLevel, port, setting
+from shared.tracing.config import TracingConfig
+from shared.tracing.settings import TracingSettings
 
 
-class DataflowSettings(KafkaSettings):
+class DataflowSettings(KafkaSettings, TracingSettings):
+    """Everything the dataflow engine is told from outside; times in the unit their name says."""
+
     host: str = setting("0.0.0.0", "host", "DATAFLOW_HOST")
     """Address that the health port is bound to."""
     health_port: int = port(9016, "health-server-port", "DATAFLOW_HEALTH_PORT")
@@ -20,7 +25,20 @@ class DataflowSettings(KafkaSettings):
         60_000, "kafka-join-window-millis", "SELDON_KAFKA_JOIN_WINDOW_MILLIS", ge=1, le=86_400_000
     )
     """How far apart records of a join may be whose pipeline names no window."""
-    log_level: LogLevel = setting("info", "log-level", "DATAFLOW_LOG_LEVEL")
+    log_level: LogLevel = setting("info", "log-level", "DATAFLOW_LOG_LEVEL", "SELDON_LOG_LEVEL_APP")
+    kafka_log_level: LogLevel = setting("warn", "kafka-log-level", "SELDON_LOG_LEVEL_KAFKA", validate_default=True)
+    """Of the Kafka client."""
+
+    otel_enabled: str = setting("", "otel-javaagent-enabled", "OTEL_JAVAAGENT_ENABLED")
+    """The names of these three are those of the Java agent, which deployments of such an engine set."""
+    otel_endpoint: str = setting("", "otel-exporter-otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    otel_protocol: str = setting("", "otel-exporter-otlp-protocol", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+    def tracing(self) -> TracingConfig:
+        """What all services are told wins. Raises InvalidInput naming the setting that is wrong."""
+        if self.tracing_config_path or self.tracing_config:
+            return super().tracing()
+        return read(self.otel_enabled, self.otel_endpoint, self.otel_protocol)
 
     @property
     def name(self) -> str:

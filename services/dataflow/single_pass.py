@@ -92,7 +92,7 @@ class SinglePass(Stage[PassRun]):
 
     def _spoil(self, run: PassRun, node: Node, sentence: str) -> None:
         run.notes[node.index] = f"{node.title} cannot use {sentence}"
-        self._emitter.problem("invalid_tensors", run.notes[node.index])
+        self._emitter.problem("invalid_tensors", run.notes[node.index], run.headers)
 
     def _has_data(self, run: PassRun, node: Node) -> bool:
         return any(isinstance(run.values[slot.index], Message) for slot in node.data)

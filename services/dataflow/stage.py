@@ -146,7 +146,8 @@ class Stage(ABC, Generic[R]):
         if source in run.roots:
             if differs(run.roots, source, fingerprint):
                 name = key.decode(errors="replace")
-                self._emitter.problem("key_in_use", f"a record on {source} has the key {name} of a request under way")
+                sentence = f"a record on {source} has the key {name} of a request under way"
+                self._emitter.problem("key_in_use", sentence, part.headers)
             return None
         is_first = not run.roots
         run.roots += (source, fingerprint)

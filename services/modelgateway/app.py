@@ -17,12 +17,13 @@ from shared.kafka.clients import KafkaClients
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness, probe_app
 from shared.process import until_stopped
+from shared.tracing.tracer import Tracer, tracing
 
 _log = logger("app")
 
 
 async def run(settings: ModelGatewaySettings) -> None:
-    """Work until SIGTERM or SIGINT. Raises InvalidInput for wrong Kafka settings, Unavailable for a lost log."""
+    """Work until SIGTERM or SIGINT. Raises InvalidInput for wrong settings, Unavailable for a lost log."""
     await until_stopped(serve(settings, GatewayMetrics()))
 
 
@@ -31,25 +32,27 @@ async def serve(settings: ModelGatewaySettings, metrics: GatewayMetrics) -> None
     readiness = Readiness(["kafka", "scheduler"])
     clients = KafkaClients(settings.kafka_config())
     async with contextlib.AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(tracing("seldon-modelgateway", settings.tracing(), settings.pod_name))
         probes = probe_app("modelgateway", readiness)
         await stack.enter_async_context(HttpServer(probes, settings.host, settings.health_port))
         _log.info("started", version=VERSION, name=settings.pod_name, health_port=settings.health_port)
         kafka = partial(readiness.report, "kafka")
         await clients.start(kafka)
         stack.push_async_callback(clients.stop)
-        await _work(settings, clients, metrics, kafka, partial(readiness.report, "scheduler"))
+        await _work(settings, clients, metrics, tracer, kafka, partial(readiness.report, "scheduler"))
 
 
 async def _work(
     settings: ModelGatewaySettings,
     clients: KafkaClients,
     metrics: GatewayMetrics,
+    tracer: Tracer,
     kafka: Callable[[str], None],
     scheduler: Callable[[str], None],
 ) -> None:
     envoy = f"{settings.envoy_host}:{settings.envoy_port}"
     inference = Inference(envoy, settings.worker_timeout_ms / 1000, metrics)
-    gateway = Gateway(clients, inference, Outputs(clients, metrics, kafka), metrics)
+    gateway = Gateway(clients, inference, Outputs(clients, metrics, kafka), metrics, tracer)
     commits = Commits(clients, metrics, kafka)
     models = Models(
         settings.pod_name, settings.num_workers, settings.max_num_consumers, clients, gateway, commits, metrics

@@ -18,6 +18,10 @@ class Job:
 
     record: Record
     progress: Progress
+    read: float
+    """When it was read, by the performance counter."""
+    read_ns: int = 0
+    """When it was read, since the epoch; only where somebody traces."""
 
 
 @dataclass(slots=True, eq=False)

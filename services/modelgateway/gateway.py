@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
@@ -15,11 +16,14 @@ from services.modelgateway.metrics import GatewayMetrics
 from services.modelgateway.outputs import Outputs
 from services.modelgateway.passed_headers import deadline_ms, for_call
 from services.modelgateway.payloads import Poison, request_of
+from services.modelgateway.spans import UNTRACED, Trace, begin
 from shared.kafka import headers as kafka
 from shared.kafka.clients import KafkaClients
 from shared.kafka.progress import Progress
 from shared.kafka.reader import Record
 from shared.logs import logger
+from shared.tracing.log_fields import of_request
+from shared.tracing.tracer import Tracer
 
 _log = logger("gateway")
 _POLL_DELAY: Final = 1.0
@@ -30,11 +34,14 @@ _LARGE_VALUE: Final = 1024 * 1024
 class Gateway:
     """The only user of the reader. One slow model stops nothing but the reading of its own partitions."""
 
-    def __init__(self, clients: KafkaClients, inference: Inference, outputs: Outputs, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, clients: KafkaClients, inference: Inference, outputs: Outputs, metrics: GatewayMetrics, tracer: Tracer
+    ) -> None:
         self._clients = clients
         self._inference = inference
         self._outputs = outputs
         self._metrics = metrics
+        self._tracer = tracer
         self._by_topic: dict[str, Feed] = {}
 
     @property
@@ -92,6 +99,8 @@ class Gateway:
 
     def _accept(self, batches: Mapping[TopicPartition, list[Record]]) -> None:
         touched: dict[str, Feed] = {}
+        read = time.perf_counter()
+        read_ns = time.time_ns() if self._tracer.on else 0
         for partition, records in batches.items():
             feed = self._by_topic.get(partition.topic)
             progress = feed.progress.get(partition) if feed is not None else None
@@ -99,7 +108,7 @@ class Gateway:
                 continue
             for record in records:
                 progress.begin(record.offset)
-                feed.lane.put(Job(record, progress), record.key, len(record.value or b""))
+                feed.lane.put(Job(record, progress, read, read_ns), record.key, len(record.value or b""))
             touched[feed.model] = feed
         self._metrics.polled.observe(sum(map(len, batches.values())))
         for feed in touched.values():
@@ -124,34 +133,45 @@ class Gateway:
 
     async def _work(self, feed: Feed, job: Job) -> None:
         lane, record = feed.lane, job.record
+        self._metrics.wait_seconds.labels(feed.model).observe(time.perf_counter() - job.read)
+        trace = begin(self._tracer, record, feed.model, job.read_ns) if self._tracer.on else UNTRACED
         with contextlib.ExitStack() as stack:
             stack.callback(self._start_calls, feed)
             stack.callback(lane.finished, record.key)
+            stack.enter_context(trace.consume)
             try:
-                outcome = await self._call(feed.model, record)
+                outcome = await self._call(feed.model, record, trace)
             finally:
                 lane.called()
             self._start_calls(feed)
-            await self._outputs.write(feed.destination, record, outcome)
+            await self._outputs.write(feed.destination, record, outcome, trace)
             job.progress.finish(record.offset)
 
-    async def _call(self, model: str, record: Record) -> Reply | Failure:
+    async def _call(self, model: str, record: Record, trace: Trace) -> Reply | Failure:
         try:
             infer_type = kafka.text(record.headers, kafka.INFER_TYPE)
             if len(record.value or b"") < _LARGE_VALUE:
                 request = request_of(record.value, infer_type)
             else:
                 request = await asyncio.to_thread(request_of, record.value, infer_type)
-            metadata = for_call(record.headers, model)
-            return await self._inference.infer(model, request, metadata, deadline_ms(record.headers))
+            return await self._infer(model, record, request, trace)
         except Poison as poison:
             return self._poisoned(model, record, poison.kind, Failure("INVALID_ARGUMENT", str(poison)))
         except Exception as error:
-            _log.exception("record not understood", model=model, exc_info=error)
+            _log.exception("record not understood", model=model, exc_info=error, **of_request(record.headers))
             return self._poisoned(model, record, "unforeseen", Failure("INTERNAL", repr(error)))
+
+    async def _infer(self, model: str, record: Record, request: bytes, trace: Trace) -> Reply | Failure:
+        with trace.call() as span:
+            headers = span.carried_by(record.headers) if self._tracer.on else record.headers
+            outcome = await self._inference.infer(model, request, for_call(headers, model), deadline_ms(record.headers))
+            if isinstance(outcome, Failure):
+                span.fail(outcome.code)
+            return outcome
 
     def _poisoned(self, model: str, record: Record, kind: str, failure: Failure) -> Failure:
         self._metrics.poison.labels(model, kind).inc()
         place = f"{record.topic}[{record.partition}]@{record.offset}"
-        _log.warning("record without a call", model=model, record=place, kind=kind, reason=failure.details[:500])
+        # What is wrong with the record, in parts of its payload, is said to the caller alone.
+        _log.warning("record without a call", model=model, record=place, kind=kind, **of_request(record.headers))
         return failure

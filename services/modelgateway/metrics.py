@@ -29,6 +29,19 @@ class GatewayMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.wait_seconds = Histogram(
+            "seldon_modelgateway_wait_seconds",
+            "Time from a record being read until its call begins",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.acknowledge_seconds = Histogram(
+            "seldon_modelgateway_acknowledge_seconds",
+            "Time from a record being sent until Kafka has it",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.poison = counter("poison_records_total", "Records that no call can be made of", "model", "kind")
         self.in_flight = gauge("in_flight", "Inference calls in flight")
         self.queued = gauge("queued_records", "Records that were read and wait for a call")

@@ -7,11 +7,11 @@ from typing import Final, TypeAlias
 from services.modelgateway.failures import Failure
 from shared.kafka import headers as kafka
 from shared.names import HEADER_MODEL, HEADER_ROUTE
+from shared.tracing.context import NAMES
 
 Header: TypeAlias = tuple[str, bytes]
 Metadata: TypeAlias = list[tuple[str, str | bytes]]
 
-_TRACE: Final = frozenset({"traceparent", "tracestate", "baggage"})
 # To Envoy these would be instructions about this call, and it writes its own.
 _OF_ONE_HOP: Final = "x-envoy-"
 _NAME: Final = re.compile(r"[a-z0-9_.-]+")
@@ -28,7 +28,7 @@ def for_call(record: kafka.Headers, model: str) -> Metadata:
     metadata: Metadata = [(HEADER_MODEL, model)]
     for header, value in record:
         name = header.lower()
-        if not (name.startswith(kafka.X_PREFIX) or name in _TRACE) or name == HEADER_ROUTE:
+        if not (name.startswith(kafka.X_PREFIX) or name in NAMES) or name == HEADER_ROUTE:
             continue
         if name.startswith(_OF_ONE_HOP) or _NAME.fullmatch(name) is None:
             continue

@@ -2,15 +2,10 @@
 
 import asyncio
 import signal
-import sys
 
-import uvloop
-
-from services.pipelinegateway.app import PipelineGateway
+from services.pipelinegateway.app import run
 from services.pipelinegateway.settings import PipelineGatewaySettings
-from shared.errors import SeldonError
-from shared.logs import configure
-from shared.process import collect_rarely
+from shared.process import run_busy_service
 
 
 async def _run(settings: PipelineGatewaySettings) -> None:
@@ -18,17 +13,12 @@ async def _run(settings: PipelineGatewaySettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    await PipelineGateway(settings).run(stopping)
+    await run(settings, stopping)
 
 
 def main() -> None:
     settings = PipelineGatewaySettings.load()
-    configure("pipelinegateway", settings.log_level)
-    collect_rarely()
-    try:
-        uvloop.run(_run(settings))
-    except (SeldonError, OSError) as error:
-        sys.exit(f"pipeline gateway stops: {error}")
+    run_busy_service("pipelinegateway", settings.log_level, _run(settings))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from shared.errors import Unavailable
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness, probe_app
+from shared.rpc import bind
+from shared.tracing.tracer import OFF, Tracer, tracing
 
 _log = logger("pipelinegateway")
 
@@ -38,10 +40,18 @@ _IDLE_SECONDS: Final = 75
 _Result = TypeVar("_Result")
 
 
+async def run(settings: PipelineGatewaySettings, stopping: asyncio.Event) -> None:
+    """Serve until `stopping` is set. Raises InvalidInput for wrong settings, Unavailable as `PipelineGateway.run`."""
+    async with tracing("seldon-pipelinegateway", settings.tracing(), settings.pod_name) as tracer:
+        await PipelineGateway(settings, tracer=tracer).run(stopping)
+
+
 class PipelineGateway:
     """One process's gateway. Raises InvalidInput when made from settings that are wrong."""
 
-    def __init__(self, settings: PipelineGatewaySettings, metrics: GatewayMetrics | None = None) -> None:
+    def __init__(
+        self, settings: PipelineGatewaySettings, metrics: GatewayMetrics | None = None, tracer: Tracer = OFF
+    ) -> None:
         self._settings = settings
         config = settings.kafka_config()
         self.readiness = Readiness(_PARTS)
@@ -53,7 +63,7 @@ class PipelineGateway:
         answers = AnswerTopics(self._kafka.reader)
         self._pipelines = Pipelines(config.topics, self._kafka.topics, answers)
         self._models = Models(config.topics, self._kafka.topics, answers)
-        self._exchange = Exchange(self._kafka, self.waiting, self._metrics)
+        self._exchange = Exchange(self._kafka, self.waiting, self._metrics, tracer)
         self._behind = ModelsBehind(f"http://{settings.envoy_host}:{settings.envoy_port}")
         self._gateway = Gateway(
             ids,
@@ -63,6 +73,7 @@ class PipelineGateway:
             self._behind,
             settings.timeout_ms,
             config.message_max_bytes,
+            tracer,
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -97,7 +108,7 @@ class PipelineGateway:
 
     async def _work(self, link: SchedulerLink) -> None:
         """All that goes on beside the calls. The scheduler learns of this gateway once it can do its work."""
-        await self._kafka.start(self._kafka_missing)
+        await self._kafka.start(self._kafka_missing, partial(self.readiness.report, "kafka"))
         async with contextlib.AsyncExitStack() as stack:
             parts = (self._exchange.read_answers(), self._models.forget_idle(), link.run())
             tasks = [await stack.enter_async_context(_running(part)) for part in parts]
@@ -137,10 +148,7 @@ class PipelineGateway:
         )
         grpc_server = make_server(GrpcApi(self._gateway, self._metrics))
         async with rest:
-            try:
-                grpc_server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
-            except RuntimeError as error:
-                raise Unavailable(f"cannot listen on {settings.host}:{settings.grpc_port}: {error}") from None
+            bind(grpc_server, settings.host, settings.grpc_port)
             await grpc_server.start()
             try:
                 yield

@@ -7,6 +7,8 @@ from typing import Final
 from services.pipelinegateway.passed_headers import HEADER_KEY, Header, for_record, for_reply
 from shared.kafka import headers as kafka
 from shared.kafka.names import record_key
+from shared.tracing.context import NAMES, trace_id
+from shared.tracing.spans import NO_SPAN, Span
 
 
 class Call:
@@ -22,6 +24,8 @@ class Call:
         self.key = b""
         self.resource = ""
         """Name of the resource, once it is known to exist; what clients make up is no label of a metric."""
+        self.span: Span = NO_SPAN
+        """The call itself, where it is traced."""
         self._sent: Final = for_record(received)
         self._reply: list[Header] = []
 
@@ -34,6 +38,19 @@ class Call:
             (kafka.PIPELINE, name.encode()),
             (kafka.DEADLINE, str(deadline_ms).encode()),
         ]
+
+    def trace_headers(self) -> dict[str, str]:
+        """For what this gateway asks others because of the call."""
+        carried = self.span.carried_by([header for header in self._sent if header[0] in NAMES])
+        return {name: value.decode("latin-1") for name, value in carried}
+
+    @property
+    def in_log(self) -> dict[str, str]:
+        """Which request a log line is about."""
+        return {
+            "request_id": self.request_id.decode(errors="replace"),
+            "trace_id": trace_id(self.span.carried_by(self._sent)),
+        }
 
     def answered(self, headers: kafka.Headers) -> None:
         self._reply = for_reply(headers, self._sent)

@@ -11,11 +11,15 @@ from services.pipelinegateway.answers import value_of
 from services.pipelinegateway.calls import Call
 from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.routes import Route
+from services.pipelinegateway.spans import consumed, produce
 from services.pipelinegateway.waiting import Match, Waiting
 from shared.errors import DeadlineExceeded, Unavailable
 from shared.kafka.clients import KafkaClients
 from shared.kafka.reader import Record
 from shared.logs import logger
+from shared.tracing.log_fields import of_request
+from shared.tracing.spans import NO_SPAN, Span
+from shared.tracing.tracer import Tracer
 
 _log = logger("exchange")
 
@@ -55,10 +59,11 @@ class Patience:
 class Exchange:
     """The only user of the reader and the writer."""
 
-    def __init__(self, kafka: KafkaClients, waiting: Waiting, metrics: GatewayMetrics) -> None:
+    def __init__(self, kafka: KafkaClients, waiting: Waiting, metrics: GatewayMetrics, tracer: Tracer) -> None:
         self._kafka = kafka
         self._waiting = waiting
         self._metrics = metrics
+        self._tracer = tracer
 
     async def ask(self, call: Call, route: Route, value: bytes, patience: Patience) -> bytes:
         """The serialised response to a serialised request.
@@ -67,21 +72,21 @@ class Exchange:
         none does, and CallerGone. Afterwards nothing is left of the call.
         """
         partition = route.next_partition()
-        headers = call.record(partition, route.resource.name, patience.deadline_ms)
-        limit = self._kafka.config.message_max_bytes
-        record_size.check(record_size.record_bytes(value, call.key, headers), limit)
-        acknowledged = _Acknowledgement()
-        with route:
+        sending = _Sending(produce(self._tracer, call, route) if self._tracer.on else NO_SPAN, self._metrics)
+        with sending as span, route:
+            headers = span.carried_by(call.record(partition, route.resource.name, patience.deadline_ms))
+            limit = self._kafka.config.message_max_bytes
+            record_size.check(record_size.record_bytes(value, call.key, headers), limit)
             answer = self._waiting.open(call.key, route.answers)
             try:
                 async with patience:
                     sent = await self._kafka.writer.send(route.inputs, value, call.key, partition, headers)
-                    acknowledged.of(sent, answer)
+                    sending.sent(sent, answer)
                     produced = time.perf_counter()
                     record = await answer
                 self._metrics.kafka_wait(time.perf_counter() - produced)
             except TimeoutError:
-                raise self._given_up(call, route, patience, acknowledged.arrived) from None
+                raise self._given_up(call, route, patience, sending.acknowledged) from None
             except KafkaError as error:
                 raise _not_produced(error) from None
             finally:
@@ -102,34 +107,67 @@ class Exchange:
         """Hand every record to whoever waits for it, for ever. Raises Unavailable when the log is gone."""
         names = self._kafka.config.topics
         while True:
-            for partition, records in (await self._kafka.reader.poll()).items():
+            batches = await self._kafka.reader.poll()
+            read_ns = time.time_ns() if self._tracer.on else 0
+            for partition, records in batches.items():
                 owner = names.split(partition.topic)
                 resource = owner[1].encode() if owner else b""
                 for record in records:
-                    self._match(record, resource)
+                    self._match(record, resource, read_ns)
 
-    def _match(self, record: Record, resource: bytes) -> None:
-        if self._waiting.take(record, resource) is Match.LATE:
+    def _match(self, record: Record, resource: bytes, read_ns: int) -> None:
+        match = self._waiting.take(record, resource)
+        if match is Match.LATE:
             self._metrics.late_answer()
-            _log.debug("answer without a caller", topic=record.topic, partition=record.partition, offset=record.offset)
+            _log.debug(
+                "answer without a caller", topic=record.topic, offset=record.offset, **of_request(record.headers)
+            )
+        elif match is Match.ANSWERED and self._tracer.on:
+            consumed(self._tracer, record, read_ns)
 
 
-class _Acknowledgement:
-    """The broker's word that it has a record. Without it the caller is told at once, not at its deadline."""
+class _Sending:
+    """A record on its way to the broker. When that does not take it, the caller is told at once, not at its deadline.
 
-    def __init__(self) -> None:
-        self.arrived = False
+    `span` ends with the broker's word.
+    """
 
-    def of(self, sent: "asyncio.Future[Any]", answer: "asyncio.Future[Record]") -> None:
+    def __init__(self, span: Span, metrics: GatewayMetrics) -> None:
+        self.acknowledged = False
+        self._span = span
+        self._metrics = metrics
+        self._sent = False
+
+    def __enter__(self) -> Span:
+        return self._span
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not self._sent:
+            self._end(error)
+
+    def sent(self, sent: "asyncio.Future[Any]", answer: "asyncio.Future[Record]") -> None:
+        """It waits for the broker, whose word comes with `sent`."""
+        self._sent = True
+        started = time.perf_counter()
+
         def done(acknowledgement: "asyncio.Future[Any]") -> None:
+            error = asyncio.CancelledError() if acknowledgement.cancelled() else acknowledgement.exception()
+            self._end(error)
             if acknowledgement.cancelled():
                 return
-            error = acknowledgement.exception()
-            self.arrived = error is None
+            self.acknowledged = error is None
+            if error is None:
+                self._metrics.acknowledged(time.perf_counter() - started)
             if error is not None and not answer.done():
                 answer.set_exception(_not_produced(error))
 
         sent.add_done_callback(done)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._span.recording:
+            if error is not None:
+                self._span.fail(str(error) or type(error).__name__)
+            self._span.end()
 
 
 def _not_produced(error: BaseException) -> Unavailable:

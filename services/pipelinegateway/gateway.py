@@ -18,6 +18,8 @@ from services.pipelinegateway.request_ids import RequestIds
 from services.pipelinegateway.resources import Kind, Resource
 from services.pipelinegateway.routes import Route
 from shared.errors import NotFound, Unavailable
+from shared.names import HEADER_REQUEST_ID
+from shared.tracing.tracer import Tracer
 
 NAME: Final = "seldon-pipeline-gateway"
 EXTENSIONS: Final = ("binary_tensor_data",)
@@ -35,6 +37,7 @@ class Gateway:
         behind: ModelsBehind,
         timeout_ms: int,
         message_max_bytes: int,
+        tracer: Tracer,
     ) -> None:
         self._ids = ids
         self._pipelines = pipelines
@@ -43,6 +46,7 @@ class Gateway:
         self._behind = behind
         self._timeout_ms = timeout_ms
         self.message_max_bytes: Final = message_max_bytes
+        self.tracer: Final = tracer
         self.closed = "it is not connected to Kafka yet"
 
     def arrive(self, received: Iterable[Header], client_id: bytes | None) -> Call:
@@ -77,18 +81,18 @@ class Gateway:
         names = [resource.name]
         if resource.kind is Kind.PIPELINE:
             names = [step.model for step in self._pipelines.definition(resource.name).steps]
-        return await self._behind.not_ready(names, _text(call.request_id))
+        return await self._behind.not_ready(names, _onward(call))
 
     async def metadata(self, resource: Resource, call: Call) -> dict[str, Any]:
         """In its JSON form. Raises NotFound."""
-        request_id = _text(call.request_id)
+        headers = _onward(call)
         if resource.kind is Kind.MODEL:
-            found = await self._behind.metadata([resource.name], request_id)
+            found = await self._behind.metadata([resource.name], headers)
             if resource.name not in found:
                 raise NotFound(f"{resource} tells nothing about itself: it is not loaded or does not answer")
             return found[resource.name]
         definition = self._pipelines.definition(resource.name)
-        models = await self._behind.metadata([step.model for step in definition.steps], request_id)
+        models = await self._behind.metadata([step.model for step in definition.steps], headers)
         return describe(definition, models)
 
 
@@ -101,6 +105,7 @@ def timeout_header(received: Iterable[Header]) -> str | None:
     return found
 
 
-def _text(request_id: bytes) -> str:
-    """Fit for a header line."""
-    return "".join(character for character in request_id.decode(errors="replace") if character.isprintable())
+def _onward(call: Call) -> dict[str, str]:
+    """What says on whose behalf others are asked, fit for header lines."""
+    headers = {HEADER_REQUEST_ID: call.request_id.decode(errors="replace"), **call.trace_headers()}
+    return {name: "".join(filter(str.isprintable, value)) for name, value in headers.items()}

@@ -1,6 +1,8 @@
 """The gRPC side: messages of callers go to Kafka as the bytes that they are."""
 
-from collections.abc import Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -16,13 +18,17 @@ from services.pipelinegateway.passed_headers import Header
 from services.pipelinegateway.pipeline_metadata import to_proto
 from services.pipelinegateway.resources import Kind, Resource, resource_of
 from services.pipelinegateway.rest_codec import check_request
+from services.pipelinegateway.spans import answered_grpc, serve_grpc
 from shared.errors import InvalidInput, NotFound, NotImplementedYet, SeldonError
+from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID
 from shared.probes import VERSION
 from shared.rpc import SERVER_OPTIONS, server, unlimited
 
 SERVICE: Final = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _BINARY: Final = "-bin"
+_LAST_MESSAGES_SECONDS: Final = 0.5
+_log = logger("grpc")
 
 Metadata: TypeAlias = list[tuple[str, str | bytes]]
 
@@ -48,7 +54,7 @@ class GrpcApi(grpc.GenericRpcHandler):
         return self._handlers.get(method) if service == SERVICE else None
 
     async def _infer(self, request: bytes, context: Any) -> bytes:
-        call, received = self._arrive(context)
+        call, received = self._arrive(context, "ModelInfer")
         code = "INTERNAL"
         try:
             answer = await self._exchange(request, context, call, received)
@@ -60,10 +66,15 @@ class GrpcApi(grpc.GenericRpcHandler):
             # Raised here, so that the status is the one that came back even where it is not one of our own errors'.
             await context.abort(grpc.StatusCode[code], str(error), tuple(_metadata(call)))
             raise
-        except BaseException as error:
-            code = _code_of_end(error, context)
+        except Exception as error:
+            _log.exception("call failed", method="ModelInfer", **call.in_log)
+            await context.abort(grpc.StatusCode.INTERNAL, f"the call failed: {error!r}", tuple(_metadata(call)))
+            raise
+        except BaseException:
+            code = _code_of_end(context)
             raise
         finally:
+            _end(call, code)
             self._metrics.inferred(call.resource, GRPC, metric_code(code), call.seconds)
 
     async def _exchange(self, request: bytes, context: Any, call: Call, received: list[Header]) -> bytes:
@@ -77,20 +88,27 @@ class GrpcApi(grpc.GenericRpcHandler):
             raise BadAnswer(f"the answer of {route.resource} is no ModelInferResponse: {error}") from None
         return answer
 
-    async def _stream(self, _requests: Any, _context: Any) -> None:
+    async def _stream(self, requests: AsyncIterator[bytes], _context: Any) -> None:
+        # The callers' library loses the sentence of a call that ends while a message of theirs is on its way.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_MESSAGES_SECONDS):
+                async for _ in requests:
+                    pass
         raise NotImplementedYet("pipelines are not served as streams: call ModelInfer for each request")
 
     async def _model_ready(self, request: oip.ModelReadyRequest, context: Any) -> oip.ModelReadyResponse:
-        call, received = self._arrive(context)
-        missing = await self._gateway.not_ready(_named(received, request.name), call)
-        return oip.ModelReadyResponse(ready=not missing)
+        with self._asked(context, "ModelReady") as (call, received):
+            missing = await self._gateway.not_ready(_named(received, request.name), call)
+            return oip.ModelReadyResponse(ready=not missing)
 
     async def _model_metadata(self, request: oip.ModelMetadataRequest, context: Any) -> oip.ModelMetadataResponse:
-        call, received = self._arrive(context)
-        resource = _named(received, request.name)
-        if resource.kind is Kind.MODEL:
-            raise NotFound(f"metadata is that of pipelines, and {resource.name} is a model: ask without this gateway")
-        return to_proto(await self._gateway.metadata(resource, call))
+        with self._asked(context, "ModelMetadata") as (call, received):
+            resource = _named(received, request.name)
+            if resource.kind is Kind.MODEL:
+                raise NotFound(
+                    f"metadata is that of pipelines, and {resource.name} is a model: ask without this gateway"
+                )
+            return to_proto(await self._gateway.metadata(resource, call))
 
     async def _server_live(self, _request: oip.ServerLiveRequest, _context: Any) -> oip.ServerLiveResponse:
         return oip.ServerLiveResponse(live=True)
@@ -101,13 +119,31 @@ class GrpcApi(grpc.GenericRpcHandler):
     async def _server_metadata(self, _request: oip.ServerMetadataRequest, _context: Any) -> oip.ServerMetadataResponse:
         return oip.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
-    def _arrive(self, context: Any) -> tuple[Call, list[Header]]:
+    @contextlib.contextmanager
+    def _asked(self, context: Any, method: str) -> Iterator[tuple[Call, list[Header]]]:
+        """A call that is no inference, and its headers."""
+        call, received = self._arrive(context, method)
+        code = "INTERNAL"
+        try:
+            yield call, received
+            code = "OK"
+        except SeldonError as error:
+            code = code_name(error)
+            raise
+        finally:
+            _end(call, code)
+
+    def _arrive(self, context: Any, method: str) -> tuple[Call, list[Header]]:
         received = [
             (name, value if isinstance(value, bytes) else value.encode())
             for name, value in context.invocation_metadata() or ()
         ]
         ids = [value for name, value in received if name == HEADER_REQUEST_ID and value]
-        return self._gateway.arrive(received, ids[-1] if ids else None), received
+        call = self._gateway.arrive(received, ids[-1] if ids else None)
+        tracer = self._gateway.tracer
+        if tracer.on:
+            call.span = serve_grpc(tracer, SERVICE, method, call, received)
+        return call, received
 
 
 def make_server(api: GrpcApi) -> grpc.aio.Server:
@@ -142,9 +178,13 @@ def _metadata(call: Call) -> Metadata:
     ]
 
 
-def _code_of_end(error: BaseException, context: Any) -> str:
-    """Of a call that its caller or the server ended, or that failed in an unforeseen way."""
-    if isinstance(error, Exception):
-        return "INTERNAL"
+def _end(call: Call, code: str) -> None:
+    if call.span.recording:
+        answered_grpc(call.span, code)
+        call.span.end()
+
+
+def _code_of_end(context: Any) -> str:
+    """Of a call that its caller or the server ended."""
     left = context.time_remaining()
     return "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"

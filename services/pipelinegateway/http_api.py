@@ -14,6 +14,7 @@ from services.pipelinegateway.http_body import decoded, header, header_length, r
 from services.pipelinegateway.metrics import REST, GatewayMetrics
 from services.pipelinegateway.passed_headers import Header
 from services.pipelinegateway.resources import Path, Verb, parse_path, resource_of
+from services.pipelinegateway.spans import answered_http, serve_http
 from shared.errors import NotFound, SeldonError
 from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID
@@ -41,10 +42,14 @@ class RestApi:
         received = [(name.decode("latin-1"), value) for name, value in headers]
         client_id = next((value for name, value in headers if name == _REQUEST_ID and value), None)
         call = self._gateway.arrive(received, client_id)
-        if scope["method"] == "POST" and scope["path"].rstrip("/").endswith(Verb.INFER.value):
-            await self._infer(scope, receive, send, call, received)
-        else:
-            await self._look(scope, send, call, received)
+        tracer = self._gateway.tracer
+        if tracer.on:
+            call.span = serve_http(tracer, scope["method"], scope["path"], call, received)
+        with call.span:
+            if scope["method"] == "POST" and scope["path"].rstrip("/").endswith(Verb.INFER.value):
+                await self._infer(scope, receive, send, call, received)
+            else:
+                await self._look(scope, send, call, received)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send, call: Call, received: list[Header]) -> None:
         status = _CALLER_GONE
@@ -55,6 +60,8 @@ class RestApi:
         except CallerGone:
             status = _CALLER_GONE
         finally:
+            if call.span.recording:
+                answered_http(call.span, status)
             self._metrics.inferred(call.resource, REST, str(status), call.seconds)
 
     async def _inferred(
@@ -69,7 +76,7 @@ class RestApi:
         except CallerGone:
             raise
         except Exception as error:
-            _log.exception("request failed unexpectedly", path=scope["path"])
+            _log.exception("request failed unexpectedly", path=scope["path"], **call.in_log)
             return 500, error_body(f"the request failed: {error!r}"), [(b"content-type", JSON)]
 
     async def _exchange(self, scope: Scope, receive: Receive, call: Call, received: list[Header]) -> rest_codec.Reply:
@@ -96,8 +103,10 @@ class RestApi:
         except SeldonError as error:
             status, body = error.http_status, error_body(str(error))
         except Exception as error:
-            _log.exception("request failed unexpectedly", path=scope["path"])
+            _log.exception("request failed unexpectedly", path=scope["path"], **call.in_log)
             status, body = 500, error_body(f"the request failed: {error!r}")
+        if call.span.recording:
+            answered_http(call.span, status)
         head: Headers = [(b"content-type", JSON), (_REQUEST_ID, call.request_id)]
         await respond(send, status, body if scope["method"] != "HEAD" else b"", head)
 

@@ -38,6 +38,9 @@ class GatewayMetrics:
             "seldon_pipelinegateway_kafka_wait_seconds",
             "Time from producing a request until its answer was read",
         ).labels(_SERVER)
+        self._acknowledge = self._histogram(
+            "seldon_pipelinegateway_acknowledge_seconds", "Time from a request being sent until Kafka has it"
+        ).labels(_SERVER)
         self._expired = self._counter(
             "seldon_pipelinegateway_deadline_expiries_total", "Requests without an answer at their deadline"
         ).labels(_SERVER)
@@ -81,6 +84,10 @@ class GatewayMetrics:
 
     def kafka_wait(self, seconds: float) -> None:
         self._kafka_wait.observe(seconds)
+
+    def acknowledged(self, seconds: float) -> None:
+        """By Kafka."""
+        self._acknowledge.observe(seconds)
 
     def deadline_expired(self) -> None:
         self._expired.inc()

@@ -1,14 +1,14 @@
 """Readiness and metadata of a pipeline's models, asked where callers would find them: at Envoy."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
 import orjson
 
-from shared.names import HEADER_MODEL, HEADER_REQUEST_ID
+from shared.names import HEADER_MODEL
 
 _ANSWER_SECONDS: Final = 5.0
 _LARGEST_ANSWER: Final = 1024 * 1024
@@ -29,36 +29,37 @@ class ModelsBehind:
     async def close(self) -> None:
         await self._client.close()
 
-    async def not_ready(self, models: Iterable[str], request_id: str) -> list[str]:
-        """Those of the models that cannot serve now, sorted."""
+    async def not_ready(self, models: Iterable[str], headers: Mapping[str, str]) -> list[str]:
+        """Those of the models that cannot serve now, sorted. `headers` say on whose behalf they are asked."""
         names = sorted(set(models))
-        ready = await asyncio.gather(*(self._ready(name, request_id) for name in names))
+        ready = await asyncio.gather(*(self._ready(name, headers) for name in names))
         return [name for name, is_ready in zip(names, ready, strict=True) if not is_ready]
 
-    async def metadata(self, models: Iterable[str], request_id: str) -> dict[str, dict[str, Any]]:
+    async def metadata(self, models: Iterable[str], headers: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         """What those say about themselves that do."""
         names = sorted(set(models))
-        answers = await asyncio.gather(*(self._metadata(name, request_id) for name in names))
+        answers = await asyncio.gather(*(self._metadata(name, headers) for name in names))
         return {name: answer for name, answer in zip(names, answers, strict=True) if answer is not None}
 
-    async def _ready(self, model: str, request_id: str) -> bool:
-        status, _ = await self._get(model, "/ready", request_id)
+    async def _ready(self, model: str, headers: Mapping[str, str]) -> bool:
+        status, _ = await self._get(model, "/ready", headers)
         return status == 200
 
-    async def _metadata(self, model: str, request_id: str) -> dict[str, Any] | None:
-        status, body = await self._get(model, "", request_id)
+    async def _metadata(self, model: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
+        status, body = await self._get(model, "", headers)
         try:
             content = orjson.loads(body) if status == 200 else None
         except orjson.JSONDecodeError:
             content = None
         return content if isinstance(content, dict) else None
 
-    async def _get(self, model: str, rest: str, request_id: str) -> tuple[int, bytes]:
+    async def _get(self, model: str, rest: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Status 0 when there is no answer."""
         url = f"{self._base_url}/v2/models/{quote(model, safe='')}{rest}"
-        headers = {HEADER_MODEL: model, HEADER_REQUEST_ID: request_id}
         try:
-            async with self._client.get(url, headers=headers, allow_redirects=False) as response:
+            async with self._client.get(
+                url, headers={**headers, HEADER_MODEL: model}, allow_redirects=False
+            ) as response:
                 return response.status, await response.content.read(_LARGEST_ANSWER)
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return 0, b""

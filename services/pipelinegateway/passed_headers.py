@@ -6,13 +6,13 @@ from typing import Final, TypeAlias
 
 from shared.kafka import headers as kafka
 from shared.names import HEADER_ROUTE
+from shared.tracing.context import NAMES
 
 Header: TypeAlias = tuple[str, bytes]
 
 HEADER_KEY: Final = "x-seldon-request-key"
 """On replies: the key of the request's records on every topic."""
 
-_TRACE: Final = frozenset({"traceparent", "tracestate", "baggage"})
 _NEVER_RETURNED: Final = frozenset({kafka.REQUEST_ID, HEADER_KEY})
 # Each hop writes its own; those of inner calls mean nothing to the caller.
 _OF_ONE_HOP: Final = ("x-envoy-", "x-forwarded-")
@@ -28,7 +28,7 @@ def for_record(received: Iterable[Header]) -> list[Header]:
     return [
         (name, value)
         for name, value in received
-        if (name.startswith(kafka.X_PREFIX) or name in _TRACE) and name not in (HEADER_ROUTE, kafka.REQUEST_ID)
+        if (name.startswith(kafka.X_PREFIX) or name in NAMES) and name not in (HEADER_ROUTE, kafka.REQUEST_ID)
     ]
 
 

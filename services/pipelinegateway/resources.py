@@ -9,7 +9,9 @@ from typing import Final
 from shared.errors import NotFound, RejectedRequest
 from shared.names import HEADER_INTERNAL_MODEL, HEADER_MODEL
 
-_PATH: Final = re.compile(r"/v2/(?P<kind>models|pipelines)/(?P<name>[^/]+)(/versions/[^/]+)?(?P<rest>/[^/]+)?/?")
+_PATH: Final = re.compile(
+    r"/v2/(?P<kind>models|pipelines)/(?P<name>[^/]+)(?P<version>/versions/[^/]+)?(?P<rest>/[^/]+)?/?"
+)
 _NAME: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_]*")
 
 
@@ -53,6 +55,16 @@ def parse_path(path: str) -> Path:
         raise NotFound(f"nothing answers {path}: see /v2/pipelines/NAME/infer, .../ready and /v2/pipelines/NAME")
     kind = Kind.PIPELINE if found["kind"] == "pipelines" else Kind.MODEL
     return Path(Resource(kind, found["name"]), Verb(rest))
+
+
+def route_of(path: str) -> str:
+    """What all paths like this one have in common: `/v2/models/{model_name}/infer`. Empty for one of no resource."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return ""
+    kind = found["kind"].removesuffix("s")
+    version = f"/versions/{{{kind}_version}}" if found["version"] else ""
+    return f"/v2/{found['kind']}/{{{kind}_name}}{version}{found['rest'] or ''}"
 
 
 def resource_of(headers: Iterable[tuple[str, bytes]], default: Resource | None) -> Resource:

@@ -3,9 +3,10 @@
 from shared.kafka.names import DEFAULT_MAX_CONSUMERS, PIPELINE_GATEWAY
 from shared.kafka.settings import KafkaSettings
 from shared.settings import LogLevel, port, setting
+from shared.tracing.settings import TracingSettings
 
 
-class PipelineGatewaySettings(KafkaSettings):
+class PipelineGatewaySettings(KafkaSettings, TracingSettings):
     """Everything the pipeline gateway is told from outside; times in the unit their name says."""
 
     host: str = setting("0.0.0.0", "host", "PIPELINEGATEWAY_HOST")

@@ -1,16 +1,13 @@
 """`python -m services.scheduler`."""
 
-import uvloop
-
 from services.scheduler.app import run
 from services.scheduler.settings import SchedulerSettings
-from shared import logs
+from shared.process import run_service
 
 
 def main() -> None:
     settings = SchedulerSettings.load()
-    logs.configure("scheduler", settings.log_level)
-    uvloop.run(run(settings))
+    run_service("scheduler", settings.log_level, run(settings))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ from services.scheduler.store import Store
 from services.scheduler.xds_server import SERVICE as XDS_SERVICE
 from services.scheduler.xds_server import XdsServer
 from shared import rpc
-from shared.errors import SeldonError
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness
+from shared.rpc_tracing import traced
+from shared.tracing.tracer import Tracer, tracing
 
 _SCHEDULER: Final = "seldon.mlops.scheduler.Scheduler"
 _AGENTS: Final = "seldon.mlops.agent.AgentService"
@@ -50,17 +51,22 @@ async def run(settings: SchedulerSettings) -> None:
 
 
 async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event) -> None:
-    """Serve until `stopping` is set."""
+    """Serve until `stopping` is set. Raises InvalidInput for wrong settings of tracing or Kafka."""
+    async with tracing("seldon-scheduler", settings.tracing()) as tracer:
+        await _serve(settings, store, stopping, tracer)
+
+
+async def _serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event, tracer: Tracer) -> None:
     xds = XdsServer()
     engine = Engine(store, xds, _sharing(settings))
     readiness = Readiness(["replicas"])
 
-    api_server = rpc.server([_SCHEDULER, _HEALTH])
+    api_server = rpc.server([_SCHEDULER, _HEALTH], interceptors=traced(tracer))
     gateway_ports = settings.pipeline_gateway_http_port, settings.pipeline_gateway_grpc_port
     scheduler_pb2_grpc.add_SchedulerServicer_to_server(SchedulerService(engine, gateway_ports), api_server)
-    agent_server = rpc.server([_AGENTS, _HEALTH])
+    agent_server = rpc.server([_AGENTS, _HEALTH], interceptors=traced(tracer))
     agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentService(engine), agent_server)
-    dataflow_server = rpc.server([_CHAINER, _HEALTH])
+    dataflow_server = rpc.server([_CHAINER, _HEALTH], interceptors=traced(tracer))
     chainer_pb2_grpc.add_ChainerServicer_to_server(ChainerService(engine), dataflow_server)
     for made in (api_server, agent_server, dataflow_server):
         health_pb2_grpc.add_HealthCheckServiceServicer_to_server(HealthService(), made)
@@ -90,10 +96,7 @@ async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Eve
 
 def _sharing(settings: SchedulerSettings) -> Sharing:
     """Of the Kafka settings, only names matter here: the scheduler itself never talks to a broker."""
-    try:
-        kafka = settings.kafka_config()
-    except SeldonError as error:
-        raise SystemExit(f"kafka settings: {error}") from None
+    kafka = settings.kafka_config()
     return Sharing(
         topics=kafka.topics,
         groups=kafka.groups,
@@ -115,10 +118,7 @@ async def _report_readiness(engine: Engine, readiness: Readiness) -> None:
 
 @contextlib.asynccontextmanager
 async def _listening(server: grpc.aio.Server, host: str, port: int) -> AsyncIterator[None]:
-    try:
-        server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise SystemExit(f"cannot listen on {host}:{port}: is another scheduler running? ({error})") from None
+    rpc.bind(server, host, port)
     await server.start()
     try:
         yield

@@ -195,7 +195,10 @@ class Engine:
             return
         summary = version_status(model, model.latest)
         seen = (model.latest.number, summary.state, summary.reason)
-        if self._logged.get(name) != seen:
+        before = self._logged.get(name, ())
+        if before != seen:
+            if seen[:2] != before[:2]:
+                metrics.MODEL_STATES.labels(summary.state.value).inc()
             self._logged[name] = seen
             _log.info(
                 "model", model=name, version=model.latest.number, state=summary.state.value, reason=summary.reason

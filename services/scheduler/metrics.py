@@ -9,6 +9,9 @@ UNLOADS_SENT = Counter("seldon_scheduler_unloads_sent", "Unload instructions sen
 AGENT_EVENTS = Counter("seldon_scheduler_agent_events", "Results reported by agents", ["event"])
 AGENTS_CONNECTED = Gauge("seldon_scheduler_agents_connected", "Agents with a subscription")
 UNPLACED_MODELS = Gauge("seldon_scheduler_unplaced_models", "Models that wait for a place")
+MODEL_STATES = Counter(
+    "seldon_scheduler_model_states", "Changes of the state of a model's latest version, by the new state", ["state"]
+)
 STEP_SECONDS = Histogram(
     "seldon_scheduler_step_seconds",
     "Time of one decision step",
@@ -18,6 +21,14 @@ ROUTE_UPDATE_SECONDS = Histogram(
     "seldon_scheduler_route_update_seconds",
     "Time from a changed route plan to the acknowledgement of every Envoy",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
+ROUTE_PLANS_WAITING = Gauge(
+    "seldon_scheduler_route_plans_waiting", "Changed route plans that wait until Envoys have those before them"
+)
+ROUTE_BATCH_PLANS = Histogram(
+    "seldon_scheduler_route_batch_plans",
+    "Route plans brought to Envoys at once",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )
 XDS_CONNECTED = Gauge("seldon_scheduler_envoys_connected", "Envoys with a configuration stream")
 XDS_RESPONSES = Counter("seldon_scheduler_xds_responses", "Configuration responses sent to Envoys", ["type"])

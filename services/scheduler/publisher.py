@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from services.scheduler.metrics import ROUTE_UPDATE_SECONDS
+from services.scheduler.metrics import ROUTE_BATCH_PLANS, ROUTE_PLANS_WAITING, ROUTE_UPDATE_SECONDS
 from services.scheduler.routing import Plan
 from services.scheduler.xds_cache import Versioned, versioned
 from services.scheduler.xds_plans import resources
@@ -42,6 +42,7 @@ class Publisher:
 
     def publish(self, scope: str, plan: Plan, revision: int) -> None:
         self._pending[scope] = _Pending(plan, revision, time.monotonic())
+        ROUTE_PLANS_WAITING.set(len(self._pending))
         self._wake.set()
 
     async def run(self, released: asyncio.Event) -> None:
@@ -54,6 +55,8 @@ class Publisher:
 
     def _take(self) -> dict[str, _Pending]:
         batch, self._pending = self._pending, {}
+        ROUTE_PLANS_WAITING.set(0)
+        ROUTE_BATCH_PLANS.observe(len(batch))
         self._wake.clear()
         return batch
 

@@ -6,13 +6,14 @@ from typing import Any
 from shared.kafka.names import DEFAULT_MAX_CONSUMERS
 from shared.kafka.settings import KafkaSettings
 from shared.settings import LogLevel, port, setting
+from shared.tracing.settings import TracingSettings
 
 
 def _consumers(flag: str, variable: str) -> Any:
     return setting(DEFAULT_MAX_CONSUMERS, flag, variable, ge=1)
 
 
-class SchedulerSettings(KafkaSettings):
+class SchedulerSettings(KafkaSettings, TracingSettings):
     host: str = setting("0.0.0.0", "host", "SCHEDULER_HOST")
     """Address that every port is bound to."""
     scheduler_port: int = port(9004, "scheduler-port", "SCHEDULER_SERVER_PORT")

@@ -71,6 +71,25 @@ class Tracer:
         )
         return Span(span) if span.is_recording() else Unrecorded(span.get_span_context())
 
+    def below(
+        self,
+        parent: Span,
+        name: str,
+        kind: SpanKind = SpanKind.INTERNAL,
+        *,
+        scope: str = "",
+        at_ns: int | None = None,
+        attributes: Mapping[str, str | int | float | bool] | None = None,
+    ) -> Span:
+        """Begin a span below another one of this process.
+
+        Of a trace that is not recorded it is the parent itself: its headers say what has been decided, and no new trace
+        begins.
+        """
+        if not parent.recording:
+            return parent
+        return self.span(name, parent.context, kind, scope=scope, at_ns=at_ns, attributes=attributes)
+
 
 OFF: Final = Tracer(None)
 

@@ -13,6 +13,7 @@ from mlops.scheduler import scheduler_pb2_grpc
 from mlops.v2_dataplane import v2_dataplane_pb2_grpc
 
 from shared import rpc
+from shared.tracing.config import TracingConfig
 from tests.peers.agent import AgentPeer
 from tests.peers.feed import until_all_available
 from tests.peers.inference import upstream
@@ -77,8 +78,14 @@ class World:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world() -> AsyncIterator[World]:
+    async with open_world() as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def open_world(tracing: TracingConfig = None) -> AsyncIterator[World]:
     async with contextlib.AsyncExitStack() as stack:
-        mesh = await stack.enter_async_context(Mesh.start())
+        mesh = await stack.enter_async_context(Mesh.start(tracing))
         server = await stack.enter_async_context(upstream("server"))
         proxy = await stack.enter_async_context(upstream("agent"))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))

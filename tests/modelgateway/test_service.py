@@ -50,6 +50,7 @@ async def test_a_request_becomes_a_call_and_its_reply_an_output(world: World, ga
         ("x-upper", "u"),
     ]
     assert gateway.metric("calls_total", model=model, code="OK") == 1
+    assert gateway.metric("wait_seconds_count", model=model) == 1
 
 
 async def test_a_record_with_nothing_but_a_value_is_answered(world: World, gateway: Gateway, model: str) -> None:

@@ -14,6 +14,8 @@ from string import Template
 
 import httpx
 
+from shared.tracing.config import TracingConfig
+
 ROOT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 30
 
@@ -52,15 +54,16 @@ class Mesh:
     stats_port: int
     admin_port: int
     dataflow_port: int
+    tracing: TracingConfig = field(default=None, kw_only=True)
     scheduler: asyncio.subprocess.Process | None = field(default=None, init=False)
     envoy: asyncio.subprocess.Process | None = field(default=None, init=False)
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def start(cls) -> AsyncIterator["Mesh"]:
-        """Both run and are ready inside the context; both are gone after it."""
+    async def start(cls, tracing: TracingConfig = None) -> AsyncIterator["Mesh"]:
+        """Both run and are ready inside the context; both are gone after it. `tracing` is for both."""
         with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
-            mesh = cls(Path(folder), *(free_port() for _ in range(8)))
+            mesh = cls(Path(folder), *(free_port() for _ in range(8)), tracing=tracing)
             try:
                 await mesh.start_scheduler()
                 await mesh.start_envoy()
@@ -109,7 +112,19 @@ class Mesh:
             ENVOY_LUA_DIR=ROOT / "compose/envoy",
             SCHEDULER_XDS_HOST="127.0.0.1",
             SCHEDULER_XDS_PORT=self.xds_port,
+            **self._tracing(),
         )
+
+    def _tracing(self) -> dict[str, str]:
+        if self.tracing is None:
+            return {"ENVOY_TRACING": "null", "OTEL_COLLECTOR_HOST": "127.0.0.1", "OTEL_COLLECTOR_PORT": "4317"}
+        host, _, port = self.tracing.endpoint.rpartition(":")
+        block = Template((ROOT / "compose/envoy/tracing.yaml").read_text())
+        return {
+            "ENVOY_TRACING": block.substitute(TRACING_RATIO=f"{self.tracing.ratio:f}"),
+            "OTEL_COLLECTOR_HOST": host,
+            "OTEL_COLLECTOR_PORT": port,
+        }
 
 
 async def _answers(url: str, log: Path) -> None:

@@ -1,26 +1,22 @@
-"""A real Prometheus of a test's own, and what it says."""
+"""What a real Prometheus says."""
 
-import contextlib
-import subprocess
-import tempfile
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from compose.process.home import Home
 from compose.prometheus.install import REMEDY, find
-from tests.peers.mesh import free_port
 
-_START_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
 
 
 def program(name: str) -> str:
     """`prometheus` or `promtool`. Raises RuntimeError with the remedy when it is not installed."""
-    found = find(name)
+    found = find(name, Home.of(os.environ))
     if found is None:
         raise RuntimeError(f"no {name} found: {REMEDY}")
     return found
@@ -69,34 +65,3 @@ class Prometheus:
         body = answer.json()
         assert body["status"] == "success", f"{path} {parameters}: {body}"
         return body["data"]
-
-
-@contextlib.contextmanager
-def running(configuration: str) -> Iterator[Prometheus]:
-    """A Prometheus with this configuration and no past; gone after the block."""
-    with tempfile.TemporaryDirectory(prefix="prometheus-", ignore_cleanup_errors=True) as folder:
-        config, log = Path(folder) / "prometheus.yml", Path(folder) / "prometheus.log"
-        config.write_text(configuration)
-        url = f"http://127.0.0.1:{free_port()}"
-        command = [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*command, f"--web.listen-address={url.removeprefix('http://')}"],
-                stdout=output, stderr=subprocess.STDOUT, cwd=folder,
-            )  # fmt: skip
-        try:
-            _wait_ready(url, process, log)
-            yield Prometheus(url)
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _wait_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200:
-                return
-        time.sleep(_LOOK_SECONDS)
-    raise RuntimeError(f"Prometheus does not start: {log.read_text()[-2000:]}")

@@ -19,6 +19,7 @@ from services.pipelinegateway.app import PipelineGateway
 from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.settings import PipelineGatewaySettings
 from shared.kafka.config import KafkaConfig, load_config
+from shared.tracing.tracer import tracing
 from tests.peers.broker import Broker
 from tests.peers.mesh import free_port
 from tests.pipelinegateway.engine import Behaviour, Engine, echo
@@ -64,14 +65,15 @@ async def gateway_at(config_path: Path, scheduler: Scheduler, pod: str, **change
         **changed,
     )
     registry = CollectorRegistry()
-    process = PipelineGateway(settings, GatewayMetrics(registry))
     stopping = asyncio.Event()
-    task = asyncio.create_task(process.run(stopping))
     base = f"http://127.0.0.1:{settings.http_port}"
     async with (
+        tracing("seldon-pipelinegateway", settings.tracing(), pod) as tracer,
         httpx.AsyncClient(base_url=base, timeout=30, limits=httpx.Limits(max_connections=None)) as rest,
         grpc.aio.insecure_channel(f"127.0.0.1:{settings.grpc_port}") as channel,
     ):
+        process = PipelineGateway(settings, GatewayMetrics(registry), tracer)
+        task = asyncio.create_task(process.run(stopping))
         inference: Any = v2_dataplane_pb2_grpc.GRPCInferenceServiceStub(channel)
         gateway = Gateway(process, settings, registry, rest, channel, inference, stopping, task)
         try:

@@ -232,6 +232,11 @@ async def test_streams_are_refused_with_a_sentence(world: World) -> None:
     failed = await failure(stream.read())
     assert failed.code() is grpc.StatusCode.UNIMPLEMENTED
     assert "ModelInfer" in (failed.details() or "")
+    # Nor may a caller that waits for an answer before it says more wait for ever.
+    waiting = world.gateway.inference.ModelStreamInfer(metadata=world.metadata)
+    await waiting.write(request(1))
+    failed = await failure(waiting.read())
+    assert failed.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_deadlines(world: World) -> None:

@@ -95,11 +95,11 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Running]:
+async def running(folder: Path, *more_flags: str) -> AsyncIterator[Running]:
     ports = [free_port() for _ in range(5)]
     names = ("--scheduler-port", "--agent-port", "--envoy-port", "--health-probe-port", "--dataflow-port")
     flags = [text for name, port in zip(names, ports, strict=True) for text in (name, str(port))]
-    settings = SchedulerSettings.load(["--host", HOST, "--db-path", str(folder), *flags])
+    settings = SchedulerSettings.load(["--host", HOST, "--db-path", str(folder), *flags, *more_flags])
     store, stopping = Store(folder / "scheduler.db"), asyncio.Event()
     service = asyncio.create_task(serve(settings, store, stopping))
     channel = rpc.channel(f"{HOST}:{settings.scheduler_port}", _QUICK)

@@ -61,6 +61,20 @@ async def test_a_decision_against_a_trace_holds_behind(received: Receiver) -> No
     assert received.spans == []
 
 
+async def test_below_a_span_that_is_not_recorded_none_begins(received: Receiver) -> None:
+    async with tracing("seldon-test", Enabled(received.endpoint)) as tracer:
+        against = tracer.span("call", extract([UNSAMPLED]))
+        assert tracer.below(against, "Produce").carried_by([UNSAMPLED]) == [UNSAMPLED]
+        with tracer.span("call", extract([SAMPLED])) as call, tracer.below(call, "Produce", PRODUCER) as produced:
+            assert extract(produced.headers()) != call.context
+    async with tracing("seldon-test", Enabled(received.endpoint, ratio=0.0)) as tracer:
+        root = tracer.span("call", None)
+        assert tracer.below(root, "Produce").headers() == root.headers()
+    by_name = {span.name: span for span in received.spans}
+    assert set(by_name) == {"call", "Produce"}
+    assert by_name["Produce"].parent == by_name["call"].id
+
+
 async def test_off_changes_nothing() -> None:
     async with tracing("seldon-test", None) as tracer:
         assert not tracer.on

@@ -13,6 +13,7 @@ from services.dataflow.pipelines import Pipelines
 from shared.kafka.clients import KafkaClients
 from shared.kafka.config import KafkaConfig
 from shared.kafka.names import GroupNames, TopicNames
+from shared.tracing.tracer import OFF, Tracer
 from tests.dataflow.engine.mesh import Mesh
 from tests.peers.broker import Broker
 
@@ -41,11 +42,11 @@ async def engine(config: KafkaConfig) -> AsyncIterator[MakeEngine]:
     """Makes engines by name, which stop with the test."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(name: str = "engine", **changes: object) -> Pipelines:
+        async def make(name: str = "engine", tracer: Tracer = OFF, **changes: object) -> Pipelines:
             clients = KafkaClients(replace(config, **changes))  # type: ignore[arg-type]
             await clients.start(lambda _: None)
             stack.push_async_callback(clients.stop)
-            pipelines = Pipelines(name, clients, 60_000, lambda _: None)
+            pipelines = Pipelines(name, clients, 60_000, lambda _: None, tracer)
             working = asyncio.create_task(pipelines.run())
 
             async def end() -> None:
