@@ -19,11 +19,12 @@ _STAMP = ".built"
 
 
 def build(target: Path) -> bool:
-    """Bring `target` up to date; False when it already was. The old content stays until the new one is complete."""
+    """Bring `target` up to date; False when it already was. Old models stay until all new ones are complete."""
     stamp = _fingerprint()
     if (target / _STAMP).is_file() and (target / _STAMP).read_text() == stamp:
         return False
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    # Inside, as the folder itself may be the root of a volume, which cannot be renamed.
+    fresh = target / f".fresh.{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     for name, fit in _trained().items():
@@ -42,8 +43,8 @@ def build(target: Path) -> bool:
         shutil.copytree(source, fresh / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     for numbers in fresh.rglob("affine.json"):
         shutil.copyfile(_SOURCES / "triton" / "affine.py", numbers.with_name("model.py"))
-    (fresh / _STAMP).write_text(stamp)
-    _replace(target, fresh)
+    _move_all(fresh, target)
+    (target / _STAMP).write_text(stamp)
     return True
 
 
@@ -99,12 +100,15 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(path for path in parent.iterdir() if path.is_dir() and path.name != "__pycache__")
 
 
-def _replace(target: Path, fresh: Path) -> None:
-    old = target.with_name(f".{target.name}.old.{os.getpid()}")
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+def _move_all(fresh: Path, target: Path) -> None:
+    """Replace each model of `target`, and drop those that are no samples any more."""
+    (target / _STAMP).unlink(missing_ok=True)
+    for old in _folders(target):
+        if old != fresh:
+            shutil.rmtree(old)
+    for model in _folders(fresh):
+        model.rename(target / model.name)
+    fresh.rmdir()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from compose.process import broker
 from compose.process.first_model import load_and_ask
-from compose.process.stack import PartStatus, Stack, follow_logs
+from compose.process.stack import Stack, follow_logs
+from compose.prometheus import install as prometheus
+from compose.status import table
 from shared.errors import SeldonError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -26,6 +27,8 @@ def up(
 ) -> None:
     """Start every part, wait until all are ready, and show that a model answers."""
     stack = Stack()
+    if stack.settings.has("monitoring"):
+        _install_prometheus(stack)
     started = stack.up()
     _say(f"started {', '.join(started)}" if started else "everything runs already")
     stack.wait_ready(timeout, report=_say)
@@ -48,8 +51,22 @@ def status(output: Annotated[Literal["table", "json"], typer.Option(help="Form o
     if output == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
-        Console().print(_table(rows))
+        Console().print(table(rows))
     raise typer.Exit(0 if all(row.ready for row in rows) else 1)
+
+
+@app.command()
+def start(part: str) -> None:
+    """Start one part of a system that is up."""
+    Stack().start(part)
+    _say(f"{part} started")
+
+
+@app.command()
+def stop(part: str) -> None:
+    """Stop one part until it is started again."""
+    Stack().stop(part)
+    _say(f"{part} stopped")
 
 
 @app.command()
@@ -69,14 +86,12 @@ def logs(part: Annotated[str | None, typer.Argument(help="One part; all without 
     follow_logs(Stack(), part)
 
 
-def _table(rows: list[PartStatus]) -> Table:
-    table = Table("part", "state", "uptime", "pid", "ports", "waits for")
-    for row in rows:
-        state = "ready" if row.ready else row.state.lower()
-        uptime = f"{row.uptime_seconds} s" if row.pid else ""
-        ports = " ".join(map(str, row.ports))
-        table.add_row(row.part, state, uptime, str(row.pid or ""), ports, row.waits_for)
-    return table
+def _install_prometheus(stack: Stack) -> None:
+    try:
+        prometheus.install(stack.home)
+    except prometheus.NotInstalled as problem:
+        _say(f"prometheus is left out, everything else runs without it: {problem}")
+        _say(f"to have it, {prometheus.REMEDY}, and deploy again; or take monitoring out of COMPOSE_PROFILES")
 
 
 def _short(path: Path) -> Path:

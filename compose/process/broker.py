@@ -51,7 +51,8 @@ def program(settings: Settings, home: Home) -> Program | None:
     return Program(
         name=PART,
         command=command,
-        directory=home.root,
+        # Tansu takes settings from an .env of its folder or of one above, and ours are not for it.
+        directory=home.root if environment == "kafka" else Path("/"),
         ready_url=f"tcp://{address(settings, ports[0])}",
         ports=ports,
         environment={

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 
 from compose.process.home import REPOSITORY
-from compose.process.stack import Stack
+from compose.status import Deployed
 from shared.errors import Unavailable
 
 _MANIFEST = "samples/models/sklearn-iris-gs.yaml"
@@ -16,7 +16,7 @@ _REQUEST = '{"inputs":[{"name":"predict","shape":[1,4],"datatype":"FP32","data":
 _WAIT_SECONDS = 60
 
 
-def load_and_ask(stack: Stack, tell: Callable[[str], None]) -> None:
+def load_and_ask(stack: Deployed, tell: Callable[[str], None]) -> None:
     """Raises Unavailable, with what the failing command said, when it does not work."""
     tell(f"$ seldon model load -f {_MANIFEST}")
     tell(_seldon(stack, "model", "load", "-f", str(REPOSITORY / _MANIFEST)))
@@ -27,7 +27,7 @@ def load_and_ask(stack: Stack, tell: Callable[[str], None]) -> None:
     tell(_ask(url))
 
 
-def _seldon(stack: Stack, *arguments: str) -> str:
+def _seldon(stack: Deployed, *arguments: str) -> str:
     host = stack.settings.host
     environment = {
         **os.environ,

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from compose.process import broker
+from compose.process import broker, tracing
 from compose.process.common import our_code, url
 from compose.process.home import Home
 from compose.process.program import Program
 from compose.process.settings import Settings
 
-_PORT_STEP: Final = 100
+PORT_STEP: Final = 100
 """Between the ports of one replica and of the next."""
 _MOST_REPLICAS: Final = 8
 
@@ -30,19 +30,22 @@ def _dataflow(settings: Settings, home: Home, replica: int) -> Program:
         "SELDON_UPSTREAM_HOST": settings.host,
         "SELDON_UPSTREAM_PORT": settings["SCHEDULER_DATAFLOW_PORT"],
         "POD_NAME": f"seldon-dataflow-engine-{replica}",
+        **tracing.dataflow_environment(settings),
     }
     return _program(settings, home, "dataflow", replica, ("DATAFLOW_HEALTH_PORT",), access)
 
 
 def _modelgateway(settings: Settings, home: Home, replica: int) -> Program:
-    access = {**_scheduler_and_envoy(settings), "POD_NAME": f"seldon-modelgateway-{replica}"}
+    access = {**_scheduler_and_envoy(settings), **tracing.environment(settings, home)}
+    access["POD_NAME"] = f"seldon-modelgateway-{replica}"
     return _program(settings, home, "modelgateway", replica, ("MODELGATEWAY_HEALTH_PORT",), access)
 
 
 def _pipelinegateway(settings: Settings, home: Home, replica: int) -> Program:
     ports = ("PIPELINEGATEWAY_METRICS_PORT", "PIPELINEGATEWAY_HTTP_PORT", "PIPELINEGATEWAY_GRPC_PORT")
     name = f"seldon-pipelinegateway-{replica}"
-    access = {**_scheduler_and_envoy(settings), "POD_IP": settings.host, "POD_NAME": name}
+    access = {**_scheduler_and_envoy(settings), **tracing.environment(settings, home)}
+    access |= {"POD_IP": settings.host, "POD_NAME": name}
     return _program(settings, home, "pipelinegateway", replica, ports, access)
 
 
@@ -51,7 +54,7 @@ def _program(
 ) -> Program:
     """The first of `ports` is the one that says whether the part is ready."""
     kind = service.upper()
-    own = {port: settings.port(port) + replica * _PORT_STEP for port in ports}
+    own = {port: settings.port(port) + replica * PORT_STEP for port in ports}
     # A replica more or less is no reason for the others to start again.
     common = {name: value for name, value in settings.starting_with(f"{kind}_").items() if name != f"{kind}_REPLICAS"}
     return Program(

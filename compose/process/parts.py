@@ -1,10 +1,10 @@
-"""All parts of the system as programs; those between Kafka and the models come from `flow_parts`."""
+"""All parts of the system as programs; the groups among them come from modules of their own."""
 
 import hashlib
 import os
 from pathlib import Path
 
-from compose.process import broker, flow_parts
+from compose.process import broker, flow_parts, monitoring, tracing, usage
 from compose.process.common import digest, installed, our_code, url
 from compose.process.home import REPOSITORY, Home
 from compose.process.program import Program
@@ -16,6 +16,7 @@ _ENVOY_SOURCES = REPOSITORY / "compose" / "envoy"
 def programs(settings: Settings, home: Home, libpython: Path | None) -> tuple[Program, ...]:
     """Every part. `libpython` is the folder of Triton's Python library, if its loader needs to be told."""
     kafka = broker.program(settings, home)
+    prometheus = monitoring.program(settings, home)
     return (
         *([kafka] if kafka else []),
         _scheduler(settings, home),
@@ -25,6 +26,8 @@ def programs(settings: Settings, home: Home, libpython: Path | None) -> tuple[Pr
         _agent(settings, home, "mlserver"),
         _agent(settings, home, "triton"),
         *flow_parts.programs(settings, home),
+        *usage.programs(settings, home),
+        *([prometheus] if prometheus else []),
     )
 
 
@@ -72,6 +75,7 @@ def _scheduler(settings: Settings, home: Home) -> Program:
             "PIPELINEGATEWAY_MAX_NUM_CONSUMERS": settings["PIPELINEGATEWAY_MAX_NUM_CONSUMERS"],
             **settings.starting_with("SCHEDULER_"),
             **broker.access(settings, home),
+            **tracing.environment(settings, home),
             **our_code(home),
         },
     )
@@ -109,6 +113,7 @@ def _mlserver(settings: Settings, home: Home) -> Program:
             "MLSERVER_HOST": settings.bind_host,
             **{f"MLSERVER_{kind}_PORT": str(port) for kind, port in ports.items()},
             **settings.starting_with("MLSERVER_"),
+            **tracing.mlserver_environment(settings),
             "SELDON_INSTALLED": installed(home, "mlserver"),
         },
     )
@@ -183,6 +188,7 @@ def _agent(settings: Settings, home: Home, server: str) -> Program:
             "MLSERVER_PARALLEL_WORKERS": settings["MLSERVER_PARALLEL_WORKERS"],
             **settings.starting_with("SELDON_"),
             **{variable: str(settings.port(port)) for variable, port in ports.items()},
+            **tracing.environment(settings, home),
             **our_code(home),
         },
     )

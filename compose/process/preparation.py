@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from compose.process import broker, parts, rendering
+from compose.process import broker, monitoring, parts, rendering, tracing
 from compose.process.home import REPOSITORY, Home
 from compose.process.settings import Settings
 
@@ -11,7 +11,8 @@ _ENVOY = REPOSITORY / "compose" / "envoy"
 
 
 def prepare(settings: Settings, home: Home) -> None:
-    """Make what is missing and rewrite what changed."""
+    """Make what is missing and rewrite what changed. Raises InvalidInput for a wrong setting."""
+    traced = tracing.config(settings)
     for folder in (home.logs, home.run, home.data / "scheduler"):
         folder.mkdir(parents=True, exist_ok=True)
     for server in ("mlserver", "triton"):
@@ -23,10 +24,14 @@ def prepare(settings: Settings, home: Home) -> None:
         "ENVOY_BIND_HOST": settings.bind_host,
         "ENVOY_LUA_DIR": str(_ENVOY),
         "SCHEDULER_XDS_HOST": settings.host,
+        **tracing.envoy_values(settings),
     }
+    if traced is not None:
+        write(tracing.config_file(home), tracing.file_content(traced))
     write(parts.envoy_config(home), rendering.envoy((_ENVOY / "envoy.yaml").read_text(), values))
     local = Path(settings["LOCAL_MODEL_FOLDER"] or home.samples).absolute()
     write(broker.config_file(home), broker.config(settings))
+    write(monitoring.config_file(home), monitoring.config(settings))
     if broker.kind(settings) == "apache":
         broker.apache(settings, home).prepare()
     write(parts.agent_config(home), rendering.agent({"samples": home.samples, "models": local}))

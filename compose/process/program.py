@@ -9,12 +9,14 @@ from pathlib import Path
 class Program:
     """One process. `ready_url` answers 200 when the part does its work, else with what it waits for.
 
-    A `tcp:` one has no answers: the part does its work as soon as it listens there."""
+    A `tcp:` one has no answers: the part does its work as soon as it listens there. None: the part has no port to ask,
+    and does its work when it has not ended after some seconds.
+    """
 
     name: str
     command: tuple[str, ...]
     directory: Path
-    ready_url: str
+    ready_url: str | None
     ports: tuple[int, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     unready: str = "its own start"

@@ -24,29 +24,32 @@ class Readiness:
     waits_for: str
 
 
-def look(program: Program) -> Readiness:
-    """Ask once, for two seconds at most."""
-    if program.ready_url.startswith("tcp:"):
-        return _listens(program)
+def look(program: Program, lasts: bool) -> Readiness:
+    """Ask once, for two seconds at most. `lasts`: its process has not ended within its first seconds."""
+    url = program.ready_url
+    if url is None:
+        return Readiness(True, "") if lasts else Readiness(False, program.unready)
+    if url.startswith("tcp:"):
+        return _listens(url, program.unready)
     try:
-        with _direct.open(program.ready_url, timeout=_TIMEOUT_SECONDS):
+        with _direct.open(url, timeout=_TIMEOUT_SECONDS):
             return Readiness(True, "")
     except urllib.error.HTTPError as refusal:
         with refusal:
             return Readiness(False, explanation(refusal.read(), program.unready))
     except TimeoutError:
-        return Readiness(False, f"an answer from {program.ready_url}")
+        return Readiness(False, f"an answer from {url}")
     except OSError:
         return Readiness(False, program.unready)
 
 
-def _listens(program: Program) -> Readiness:
-    place = urlsplit(program.ready_url)
+def _listens(url: str, otherwise: str) -> Readiness:
+    place = urlsplit(url)
     try:
         with socket.create_connection((place.hostname, place.port), _TIMEOUT_SECONDS):
             return Readiness(True, "")
     except OSError:
-        return Readiness(False, program.unready)
+        return Readiness(False, otherwise)
 
 
 def explanation(body: bytes, otherwise: str) -> str:

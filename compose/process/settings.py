@@ -24,6 +24,8 @@ _PREFIXES = (
     "PIPELINEGATEWAY_",
     "SELDON_",
 )
+_PROFILES = "COMPOSE_PROFILES"
+PROFILES = frozenset({"usage", "monitoring", "tracing", "gpu"})
 # About where things are or how commands behave, not about a part.
 _NOT_SETTINGS = frozenset({"SELDON_HOME", "SELDON_VENVS", "SELDON_SAMPLES"})
 
@@ -46,6 +48,15 @@ class Settings:
     def number(self, name: str, lowest: int, highest: int) -> int:
         """Raises InvalidInput for what is not a whole number within these bounds."""
         return _number(name, self[name], lowest, highest)
+
+    def has(self, profile: str) -> bool:
+        """Is this optional group of parts wanted? Raises InvalidInput when a group is named that there is not."""
+        wanted = {name.strip() for name in self[_PROFILES].split(",")} - {""}
+        if unknown := wanted - PROFILES:
+            raise InvalidInput.of_field(
+                _PROFILES, ",".join(sorted(unknown)), f"name some of {', '.join(sorted(PROFILES))}"
+            )
+        return profile in wanted
 
     def starting_with(self, prefix: str) -> dict[str, str]:
         return {name: value for name, value in self.values.items() if name.startswith(prefix)}

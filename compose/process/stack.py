@@ -9,8 +9,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from compose.process import leftovers, parts, readiness, rendering, settings
 from compose.process.home import Home
@@ -18,25 +18,13 @@ from compose.process.libpython import find_libpython
 from compose.process.preparation import prepare, write
 from compose.process.program import Program
 from compose.process.supervisor import ProcessInfo, Supervisor
-from shared.errors import DeadlineExceeded, InvalidInput, NotFound, Unavailable
+from compose.status import PartStatus, wait_ready
+from shared.errors import InvalidInput, NotFound, Unavailable
 
 _POLL_SECONDS = 0.1
 _OPEN_FILES = 65_536
 _SHUTDOWN_SECONDS = 30.0
 _LAST_BYTES = 2048
-
-
-@dataclass(frozen=True)
-class PartStatus:
-    """One row of the status: supervisord's state, and `waits_for`, empty when the part is ready."""
-
-    part: str
-    state: str
-    ready: bool
-    uptime_seconds: int
-    pid: int
-    ports: tuple[int, ...]
-    waits_for: str
 
 
 class Stack:
@@ -53,7 +41,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         installed_in: Path | None = None,
     ) -> None:
-        overrides = dict(env or {})
+        self._overrides = overrides = dict(env or {})
         if port_offset is not None:
             overrides["SELDON_PORT_OFFSET"] = str(port_offset)
         self.home = Home.of(os.environ, home, installed_in)
@@ -62,6 +50,10 @@ class Stack:
         self._supervisor = Supervisor(
             self.home.program("main", "supervisord"), self._config, self.home.supervisor_socket
         )
+
+    def with_settings(self, env: Mapping[str, str]) -> Self:
+        """The same deployment as it is to be under other settings; nothing changes before `up`."""
+        return type(self)(self.home.root, env={**self._overrides, **env}, installed_in=self.home.venvs.parent)
 
     def up(self) -> list[str]:
         """Start what does not run and restart what changed; gives their names. Does not wait until they are ready."""
@@ -94,23 +86,7 @@ class Stack:
 
         Raises DeadlineExceeded naming the parts that are not and what they wait for.
         """
-        tell = report or (lambda line: None)
-        started = time.monotonic()
-        before: dict[str, str] = {}
-        while True:
-            rows = self.status()
-            passed = time.monotonic() - started
-            for row in rows:
-                now = "ready" if row.ready else f"waits for {row.waits_for}"
-                if before.get(row.part) != now:
-                    tell(f"{row.part}: {now} ({passed:.1f} s)")
-                    before[row.part] = now
-            if all(row.ready for row in rows):
-                return
-            if passed > timeout:
-                missing = "; ".join(f"{row.part} waits for {row.waits_for}" for row in rows if not row.ready)
-                raise DeadlineExceeded(f"not ready after {timeout:.0f} s: {missing}. Logs: {self.home.logs}")
-            time.sleep(_POLL_SECONDS)
+        wait_ready(self.status, str(self.home.logs), timeout, report, _POLL_SECONDS)
 
     def status(self) -> list[PartStatus]:
         try:
@@ -121,7 +97,7 @@ class Stack:
         rows = []
         for program in self._programs():
             process = known.get(program.name, stopped)
-            look = readiness.look(program) if process.pid else self._absence(process)
+            look = readiness.look(program, process.lasts) if process.pid else self._absence(process)
             rows.append(
                 PartStatus(
                     part=program.name,
@@ -142,6 +118,14 @@ class Stack:
         """A port by its name in `.env`, offset included."""
         return self.settings.port(name)
 
+    def start(self, part: str) -> None:
+        """Raises InvalidInput for what is not a part, and Unavailable when the system is not up."""
+        self._supervisor.start_part(self._known(part))
+
+    def stop(self, part: str) -> None:
+        """It stays stopped until it is started. Raises as `start` does."""
+        self._supervisor.stop_part(self._known(part))
+
     def pid(self, part: str) -> int:
         """Id of the part's process. Raises NotFound when it has none."""
         for process in self._supervisor.processes():
@@ -157,10 +141,14 @@ class Stack:
 
     def log(self, part: str) -> Path:
         """Raises InvalidInput for what is not a part."""
+        name = part if part == "supervisord" else self._known(part)
+        return self.home.logs / f"{name}.log"
+
+    def _known(self, part: str) -> str:
         names = [program.name for program in self._programs()]
-        if part not in [*names, "supervisord"]:
-            raise InvalidInput.of_field("part", part, f"use one of {', '.join(names)} or supervisord")
-        return self.home.logs / f"{part}.log"
+        if part not in names:
+            raise InvalidInput.of_field("part", part, f"use one of {', '.join(names)}")
+        return part
 
     def _programs(self) -> tuple[Program, ...]:
         return parts.programs(self.settings, self.home, find_libpython())

@@ -29,6 +29,11 @@ class ProcessInfo:
     uptime_seconds: int
     problem: str
 
+    @property
+    def lasts(self) -> bool:
+        """It has not ended within the seconds that count as its start."""
+        return self.state == "RUNNING"
+
 
 class Supervisor:
     """The supervisord that listens on `socket`, whether it runs or not."""
@@ -81,6 +86,24 @@ class Supervisor:
     def processes(self) -> list[ProcessInfo]:
         with self._calls() as call:
             return [_info(raw) for raw in call.getAllProcessInfo()]
+
+    def start_part(self, name: str) -> None:
+        """What lives already is left alone."""
+        with self._calls() as call:
+            try:
+                call.startProcess(name, False)
+            except Fault as fault:
+                if fault.faultCode != Faults.ALREADY_STARTED:
+                    raise
+
+    def stop_part(self, name: str) -> None:
+        """Returns when its process has ended. It is not started again until it is asked for."""
+        with self._calls() as call:
+            try:
+                call.stopProcess(name, True)
+            except Fault as fault:
+                if fault.faultCode != Faults.NOT_RUNNING:
+                    raise
 
     def shutdown(self, last: Collection[str] = ()) -> None:
         """Ask it to stop every part, `last` after the others, and then itself; returns before it has."""

@@ -1,4 +1,4 @@
-"""`python3 -m compose.prometheus.install`: Debian's Prometheus and promtool, for the tests of monitoring.
+"""`python3 -m compose.prometheus.install`: Debian's Prometheus and promtool, unless there is one.
 
 The package is fetched and unpacked, not installed: it needs no rights and starts no service. Programs that are on the
 PATH already are left to be used.
@@ -17,30 +17,49 @@ from compose.process.home import Home
 
 PROGRAMS = ("prometheus", "promtool")
 REMEDY = "install Debian's package prometheus, or put prometheus and promtool on the PATH"
+_SECONDS = 120
+"""The longest that a step may take."""
+# Without a network it is better to know that soon.
+_LIMITS = ("Acquire::Retries=0", "Acquire::http::Timeout=15", "Acquire::https::Timeout=15")
+_APT = ("apt-get", "-qq", *(f"-o{limit}" for limit in _LIMITS))
+
+
+class NotInstalled(Exception):
+    """Why there is no Prometheus, for a person; `REMEDY` is what mends it."""
 
 
 def folder(home: Home) -> Path:
-    """Where the programs are unpacked."""
-    return home.venvs / "prometheus" / "usr" / "bin"
+    """Where the package is unpacked."""
+    return home.venvs / "prometheus"
 
 
-def find(name: str) -> str | None:
+def find(name: str, home: Home) -> str | None:
     """The program on the PATH, else the unpacked one; None when there is neither."""
-    unpacked = folder(Home.of(os.environ)) / name
+    unpacked = folder(home) / "usr" / "bin" / name
     return shutil.which(name) or (str(unpacked) if unpacked.is_file() else None)
 
 
-def main() -> int:
-    if all(find(name) for name in PROGRAMS):
-        print("prometheus: there", flush=True)
-        return 0
-    target = folder(Home.of(os.environ)).parents[1]
-    print(f"prometheus: fetching Debian's package into {target}", flush=True)
+def install(home: Home) -> None:
+    """Fetch and unpack the package unless its programs are there. Raises NotInstalled."""
+    if all(find(name, home) for name in PROGRAMS):
+        return
+    print(f"prometheus: fetching Debian's package into {folder(home)}", flush=True)
     try:
-        _fetch(target)
-    except (OSError, subprocess.CalledProcessError) as error:
-        output = getattr(error, "stderr", None) or str(error)
-        print(f"prometheus: {output.strip()}\nprometheus: not there, so its tests will fail: {REMEDY}", file=sys.stderr)
+        _fetch(folder(home))
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        # Beside warnings that have nothing to do with it.
+        errors = [line for line in said.splitlines() if line.startswith("E:")]
+        raise NotInstalled("; ".join(errors) or said) from None
+
+
+def main() -> int:
+    try:
+        install(Home.of(os.environ))
+    except NotInstalled as problem:
+        print(f"prometheus: {problem}\nprometheus: not there, so its tests will fail: {REMEDY}", file=sys.stderr)
+    else:
+        print("prometheus: there", flush=True)
     return 0
 
 
@@ -48,17 +67,21 @@ def _fetch(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target) as download:
         try:
-            _run("apt-get", "download", "-qq", "prometheus", where=download)
+            _run(*_APT, "download", "prometheus", where=download)
         except subprocess.CalledProcessError:
             # A new machine has no package lists; making them takes rights.
-            _run("apt-get", "update", "-qq", where=download)
-            _run("apt-get", "download", "-qq", "prometheus", where=download)
+            _run(*_APT, "update", where=download)
+            _run(*_APT, "download", "prometheus", where=download)
+        fresh = Path(download) / "fresh"
         for package in Path(download).glob("*.deb"):
-            _run("dpkg-deb", "-x", str(package), str(target), where=download)
+            _run("dpkg-deb", "-x", str(package), str(fresh), where=download)
+        # What was broken off half-way is not taken for the whole.
+        shutil.rmtree(target / "usr", ignore_errors=True)
+        (fresh / "usr").rename(target / "usr")
 
 
 def _run(*command: str, where: str) -> None:
-    subprocess.run(command, cwd=where, check=True, capture_output=True, text=True)
+    subprocess.run(command, cwd=where, check=True, capture_output=True, text=True, timeout=_SECONDS)
 
 
 if __name__ == "__main__":

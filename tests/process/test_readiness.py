@@ -26,8 +26,15 @@ def test_explanation(body: bytes, said: str) -> None:
 
 def test_nothing_listens(free_port: int) -> None:
     program = Program("part", (), Path(), f"http://127.0.0.1:{free_port}/ready", (), unready="its peer")
-    seen = look(program)
+    seen = look(program, lasts=True)
     assert (seen.ready, seen.waits_for) == (False, "its peer")
+
+
+def test_a_part_without_a_port_is_ready_once_it_lasts() -> None:
+    program = Program("part", (), Path(), None, ())
+    assert look(program, lasts=True).ready
+    starting = look(program, lasts=False)
+    assert (starting.ready, starting.waits_for) == (False, "its own start")
 
 
 def test_taken_ports_are_found(free_port: int) -> None:

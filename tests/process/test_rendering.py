@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from supervisor.options import ServerOptions
 
@@ -28,6 +29,7 @@ def _read(text: str, folder: Path) -> list[tuple[list[str], dict[str, str]]]:
     return [(shlex.split(process.command), process.environment) for process in processes]
 
 
+@hypothesis_settings(deadline=None)
 @given(argument=_text, value=_text)
 def test_supervisord_reads_back_what_was_written_or_it_is_refused(
     tmp_path_factory: pytest.TempPathFactory, argument: str, value: str
@@ -50,9 +52,9 @@ def test_ordinary_values_are_not_refused(tmp_path: Path) -> None:
 
 
 def test_every_part_is_written_with_ports_of_its_own(tmp_path: Path) -> None:
-    made = parts.programs(settings.load(), Home.of({}, root=tmp_path), libpython=None)
+    made = parts.programs(settings.load({"COMPOSE_PROFILES": "usage"}), Home.of({}, root=tmp_path), libpython=None)
     text = rendering.supervisord(made, tmp_path / "socket", tmp_path, tmp_path, 1024)
-    assert len(_read(text, tmp_path)) == len(made) == 10
+    assert len(_read(text, tmp_path)) == len(made) == 12
     ports = [port for program in made for port in program.ports]
     assert len(ports) == len(set(ports))
 

@@ -55,6 +55,11 @@ def test_a_missing_setting_is_named() -> None:
         settings.resolve({}, {}, {})["NOPE"]
 
 
+@pytest.mark.parametrize(("written", "has"), [("usage", True), ("monitoring, usage", True), ("", False)])
+def test_optional_groups_of_parts(written: str, has: bool) -> None:
+    assert settings.resolve({"COMPOSE_PROFILES": written}, {}, {}).has("usage") is has
+
+
 def test_the_ports_of_the_shipped_file_are_all_different() -> None:
     shipped = settings.load()
     ports = [value for name, value in shipped.values.items() if name.endswith("_PORT")]
