@@ -12,10 +12,9 @@ MLSERVER := "$(SELDON_VENVS)/mlserver/bin/python"
 TOOLS := $(SELDON_VENVS)/main/bin
 INSTALL := "$(PYTHON)" -m compose.process.install
 
-RUNTIME ?= process
-ifneq ($(RUNTIME),process)
-$(error RUNTIME=$(RUNTIME) is unknown: use RUNTIME=process)
-endif
+# How to run the system: compose, process, or auto, which is compose where a Docker engine answers.
+RUNTIME ?= auto
+CHOOSE := "$(PYTHON)" -m compose.runtime
 KAFKA ?= $(shell sed -n 's/^KAFKA=//p' .env)
 ifeq ($(filter tansu apache,$(KAFKA)),)
 $(error KAFKA=$(KAFKA) is unknown: use KAFKA=tansu or KAFKA=apache, or set KAFKA_BOOTSTRAP_SERVERS)
@@ -25,14 +24,18 @@ BROKER := $(filter kafka,$(KAFKA:apache=kafka))
 SAMPLES ?= iris
 PURGE ?=
 PART ?=
+NO_SAMPLES = $(if $(filter none,$(SAMPLES)),--no-samples)
+PURGED = $(if $(PURGE),--purge)
+RUNNING = $(MAIN) -m compose.running $(RUNTIME)
 ARGS ?=
 SOURCES := services shared compose tests protos/generate.py samples/build.py samples/train.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev artifacts deploy-local undeploy-local status logs kafka test check bench lock
+.PHONY: help setup setup-dev artifacts deploy-local deploy-compose deploy-process undeploy-local status logs build kafka \
+	test check bench lock
 
 help: ## Show these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+%?:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything that a deployment runs, generate code, build the sample models.
 	@$(INSTALL) main mlserver triton $(BROKER)
@@ -47,18 +50,37 @@ artifacts:
 	@$(MAIN) protos/generate.py
 	@$(MLSERVER) -m samples.build "$(SELDON_SAMPLES)"
 
-deploy-local: setup ## Start the system and ask a first model something. SAMPLES=none loads no model. KAFKA=apache.
-	@$(MAIN) -m compose.process up $(if $(filter none,$(SAMPLES)),--no-samples)
+deploy-local: ## Start the system and ask a model something. RUNTIME=compose|process SAMPLES=none KAFKA=apache.
+	@runtime=$$($(CHOOSE) $(RUNTIME)) && $(MAKE) --no-print-directory deploy-$$runtime
+
+deploy-compose:
+	@$(INSTALL) main
+	@$(MAIN) protos/generate.py
+	@$(MAIN) -m compose.containers up $(NO_SAMPLES)
+
+deploy-process: setup
+	@$(MAIN) -m compose.process up $(NO_SAMPLES)
 
 undeploy-local: ## Stop the system; nothing stays running. PURGE=1 also deletes its data.
-	@if [ -x $(MAIN) ]; then $(MAIN) -m compose.process down $(if $(PURGE),--purge); \
-	else "$(PYTHON)" -m compose.process.leftovers; fi
+	@if [ ! -x $(MAIN) ]; then exec "$(PYTHON)" -m compose.process.leftovers; fi; \
+	if [ "$$($(CHOOSE) $(RUNTIME) 2>/dev/null)" = compose ]; then $(MAIN) -m compose.containers down $(PURGED); fi; \
+	$(MAIN) -m compose.process down $(PURGED)
 
 status: ## Show every part: state, uptime, process, ports, what it waits for.
-	@$(MAIN) -m compose.process status || true
+	@$(RUNNING) status || true
 
 logs: ## Follow the logs. PART=name for one of them.
-	@$(MAIN) -m compose.process logs $(PART)
+	@$(RUNNING) logs $(PART)
+
+start-%: ## Start one part, as in start-scheduler.
+	@$(RUNNING) start $*
+
+stop-%: ## Stop one part until it is started again.
+	@$(RUNNING) stop $*
+
+build: ## Make the container images of this repository's services.
+	@$(INSTALL) main
+	@$(MAIN) -m compose.containers build
 
 kafka: ## Fetch Apache Kafka and run it alone, in the foreground, on KAFKA_BROKER_PORT.
 	@$(INSTALL) main kafka
@@ -86,6 +108,8 @@ lock: ## Write compose/locks anew, some minutes a file. ARGS=--upgrade for newer
 	$(COMPILE) --extra process --extra protos --output-file compose/locks/process.txt pyproject.toml
 	$(COMPILE) --extra process --extra protos --extra dev --constraint compose/locks/process.txt \
 		--output-file compose/locks/dev.txt pyproject.toml
+	$(COMPILE) --extra images --constraint compose/locks/process.txt --output-file compose/locks/services.txt pyproject.toml
+	$(COMPILE) --constraint compose/locks/process.txt --output-file compose/locks/protos.txt compose/locks/protos.in
 	$(COMPILE) --output-file compose/locks/mlserver.txt compose/locks/mlserver.in
 	$(COMPILE) --output-file compose/locks/triton.txt compose/locks/triton.in
 	$(COMPILE) --output-file compose/locks/kafka.txt compose/locks/kafka.in

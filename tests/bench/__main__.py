@@ -14,7 +14,7 @@ from rich.progress import Progress
 from compose.process.broker import config_file as broker_config
 from compose.process.stack import Stack
 from shared.kafka.config import load_config
-from tests.bench import hot_path, joins, pipelines, scale
+from tests.bench import hot_path, joins, observed, pipelines, scale
 from tests.bench.bare_envoy import bare_envoy
 from tests.bench.idle import idle_rows
 from tests.bench.load import Target, require_generator
@@ -78,6 +78,7 @@ def _models(deployment: Deployment, rounds: int, seconds: int, progress: Progres
     for sample in SAMPLES:
         deployment.load_sample(sample)
     rows = _hot_path(deployment, rounds, seconds, progress)
+    rows += observed.measure(deployment, hot_path.TFSIMPLE, rounds, seconds, progress)
     task = progress.add_task("idle", total=1)
     pids = {part: deployment.stack.pid(part) for part in (*OURS, *THEIRS)}
     rows += idle_rows({p: pids[p] for p in OURS}, {p: pids[p] for p in THEIRS})

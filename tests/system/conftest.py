@@ -1,6 +1,9 @@
-"""One deployment for the whole session, on ports of its own, so that it stands beside one that a person runs."""
+"""One deployment for the whole session, on ports of its own, so that it stands beside one that a person runs.
 
-import shutil
+It is of plain processes, or of containers with RUNTIME=compose.
+"""
+
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,26 +11,38 @@ import httpx
 import pytest
 import tritonclient.http
 
+from compose.containers.stack import ContainerStack
 from compose.process.stack import Stack
+from compose.status import Deployed
 from tests.system.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT_OFFSET = 20_000
+CONTAINERS_PORT_OFFSET = 15_000
 HOME = ROOT / ".seldon" / "system-test"
 
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
-    """Up and ready; its logs stay in `.seldon/system-test/logs` for reading."""
-    stack = Stack(home=HOME, port_offset=PORT_OFFSET, installed_in=ROOT / ".seldon")
+    """Up and ready; the logs of plain processes stay in `.seldon/system-test/logs` for reading."""
+    stack = _containers() if os.environ.get("RUNTIME") == "compose" else _processes()
     stack.down(purge=True)
-    shutil.rmtree(HOME, ignore_errors=True)
     stack.up()
     try:
-        stack.wait_ready(timeout=120)
+        stack.wait_ready(timeout=240)
         yield Deployment(stack)
     finally:
         stack.down()
+
+
+def _processes() -> Deployed:
+    return Stack(home=HOME, port_offset=PORT_OFFSET, installed_in=ROOT / ".seldon")
+
+
+def _containers() -> Deployed:
+    stack = ContainerStack(CONTAINERS_PORT_OFFSET, {"COMPOSE_PROJECT_NAME": "seldon-system-test"})
+    stack.build()
+    return stack
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import yaml
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 
-from compose.process.stack import Stack
+from compose.status import Deployed
 from shared.manifests.reader import read_resources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Deployment:
-    stack: Stack
+    stack: Deployed
 
     @property
     def data_address(self) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from compose.process.stack import Stack
+from compose.status import Deployed
 from tests.system.deployment import PIPELINES, Deployment
 from tests.system.history import History
 from tests.system.test_pipeline_faults import chained
@@ -18,11 +18,8 @@ CALLERS = 4
 DEADLINE_MS = 30_000
 
 
-def _with_replicas(deployment: Deployment, count: int) -> Stack:
-    stack = deployment.stack
-    overrides = {f"{kind}_REPLICAS": str(count) for kind in KINDS}
-    offset = int(stack.settings["SELDON_PORT_OFFSET"])
-    return Stack(stack.home.root, offset, overrides, installed_in=stack.home.venvs.parent)
+def _with_replicas(deployment: Deployment, count: int) -> Deployed:
+    return deployment.stack.with_settings({f"{kind}_REPLICAS": str(count) for kind in KINDS})
 
 
 async def test_replicas_come_and_go_under_load(deployment: Deployment) -> None:
