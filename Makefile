@@ -28,6 +28,8 @@ NO_SAMPLES = $(if $(filter none,$(SAMPLES)),--no-samples)
 PURGED = $(if $(PURGE),--purge)
 RUNNING = $(MAIN) -m compose.running $(RUNTIME)
 ARGS ?=
+# Test workers; containers are one deployment for all tests.
+WORKERS ?= $(if $(filter compose,$(RUNTIME)),0,2)
 SOURCES := services shared compose tests protos/generate.py samples/build.py samples/train.py
 
 .DEFAULT_GOAL := help
@@ -86,8 +88,8 @@ kafka: ## Fetch Apache Kafka and run it alone, in the foreground, on KAFKA_BROKE
 	@$(INSTALL) main kafka
 	@$(MAIN) -m compose.process kafka
 
-test: setup-dev ## Install what is missing and run all tests. ARGS='-k name' for pytest. KAFKA=apache.
-	@"$(TOOLS)/pytest" $(ARGS)
+test: setup-dev ## Install what is missing and run all tests. ARGS='-k name' for pytest. KAFKA=apache RUNTIME=compose.
+	@"$(TOOLS)/pytest" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup-dev ## Lint, format, types, and the rules about who may import whom.
 	@"$(TOOLS)/ruff" check .

@@ -1,14 +1,14 @@
 """The `AgentService` gRPC service: agents register here, take instructions, and report results."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 from mlops.agent import agent_pb2 as pb
 from mlops.agent import agent_pb2_grpc
 
 from services.scheduler import metrics
-from services.scheduler.addresses import parse_address, resolve
+from services.scheduler.addresses import ended_when_moved, parse_address, resolve
 from services.scheduler.engine import Engine
 from services.scheduler.inventory import Announced
 from services.scheduler.link import Link
@@ -38,7 +38,8 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         held = [_announced(entry) for entry in request.loadedModels]
         key = ReplicaKey(request.serverName, request.replicaIdx)
         session = self._engine.new_session()
-        replica = await _replica(request, dict(context.invocation_metadata()), session)
+        metadata = dict(context.invocation_metadata())
+        replica = await _replica(request, metadata, session)
         link = Link[pb.ModelOperationMessage]()
         self._engine.attach_agent(key, link)
         try:
@@ -49,8 +50,9 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
             await context.send_initial_metadata(())
             peer = context.peer()
             _log.info("agent registered", server=key.server, replica=key.replica, models=len(held), peer=peer)
-            async for message in link.instructions():
-                yield message
+            async with ended_when_moved(link, _told(request, metadata, replica)):
+                async for message in link.instructions():
+                    yield message
         finally:
             self._engine.detach_agent(key, link)
             self._engine.apply(lambda now: self._engine.control.agent_gone(key, session, now))
@@ -114,6 +116,17 @@ async def _replica(request: pb.AgentSubscribeRequest, metadata: Mapping[str, str
         overcommit_percentage=config.overCommitPercentage,
         session=session,
     )
+
+
+def _told(
+    request: pb.AgentSubscribeRequest, metadata: Mapping[str, str | bytes], replica: Replica
+) -> Iterator[tuple[str, Address]]:
+    yield request.replicaConfig.inferenceSvc, replica.agent
+    if replica.inference is not None:
+        yield (
+            parse_address(agent_metadata.INFERENCE_HTTP, str(metadata[agent_metadata.INFERENCE_HTTP]))[0],
+            replica.inference,
+        )
 
 
 async def _inference_address(metadata: Mapping[str, str | bytes]) -> Address | None:

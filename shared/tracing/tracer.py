@@ -1,20 +1,19 @@
 """The spans of one process, on their way to an OTLP receiver."""
 
-import asyncio
 import contextlib
-import logging
-import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, SpanContext, SpanKind, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    TracerProvider,
+    set_span_in_context,
+)
 
-from shared.probes import VERSION
 from shared.tracing.config import TracingConfig
 from shared.tracing.spans import NO_SPAN, Span, Unrecorded
 
@@ -24,8 +23,6 @@ PRODUCER: Final = SpanKind.PRODUCER
 CONSUMER: Final = SpanKind.CONSUMER
 INTERNAL: Final = SpanKind.INTERNAL
 
-_FLUSH_SECONDS: Final = 1.0
-_EXPORT_SECONDS: Final = 5.0
 _NO_PARENT: Final = set_span_in_context(INVALID_SPAN)
 
 
@@ -103,17 +100,11 @@ async def tracing(service: str, config: TracingConfig, instance: str = "") -> As
     if config is None:
         yield OFF
         return
-    # What is lost is an error; each attempt on the way there is not worth a line.
-    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
-    about = {"service.name": service, "service.version": VERSION, "service.instance.id": instance or service}
-    sampler = ParentBased(TraceIdRatioBased(config.ratio))
-    provider = TracerProvider(sampler, Resource(about), shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(f"http://{config.endpoint}", insecure=True, timeout=_EXPORT_SECONDS)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    # Some megabytes that a process which does not trace has no use for.
+    from shared.tracing import export
+
+    provider = export.provider(service, config, instance)
     try:
         yield Tracer(provider)
     finally:
-        # A thread of its own: it may wait for a receiver longer than anybody waits for a process to end.
-        flushing = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
-        flushing.start()
-        await asyncio.to_thread(flushing.join, _FLUSH_SECONDS)
+        await export.close(provider)

@@ -1,28 +1,36 @@
 """A member's subscription over gRPC: it joins, takes instructions for as long as it lives, and leaves."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from services.scheduler.addresses import ended_when_moved
 from services.scheduler.engine import Engine
 from services.scheduler.link import Link
 from services.scheduler.members.fleet import Kind, Member
 from services.scheduler.members.rounds import Operation
+from services.scheduler.state import Address
 from shared.errors import InvalidInput
 from shared.logs import logger
 
 _log = logger("members")
 
 
-async def subscription(engine: Engine, kind: Kind, member: Member, context: Any) -> AsyncIterator[Any]:
-    """The member's instructions. A second subscription of the same name takes over from the first."""
+async def subscription(
+    engine: Engine, kind: Kind, member: Member, context: Any, told: Iterable[tuple[str, Address]] = ()
+) -> AsyncIterator[Any]:
+    """The member's instructions. A second subscription of the same name takes over from the first.
+
+    `told` are the names that it is reached by, as in `ended_when_moved`.
+    """
     link = Link[Any]()
     try:
         await engine.attach_member(kind, member, link)
         # Tells the member that it is taken in, also when there is nothing to say to it for a long time.
         await context.send_initial_metadata(())
         _log.info("member joined", kind=kind.value, member=member.name, peer=context.peer())
-        async for message in link.instructions():
-            yield message
+        async with ended_when_moved(link, told):
+            async for message in link.instructions():
+                yield message
     finally:
         engine.detach_member(kind, member, link)
         _log.info("member left", kind=kind.value, member=member.name)

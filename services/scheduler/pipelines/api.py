@@ -51,7 +51,8 @@ class PipelineCalls(scheduler_pb2_grpc.SchedulerServicer):
         """Changes to plain subscribers, the current state first; instructions to pipeline gateways."""
         if request.isPipelineGateway:
             member = await self._gateway(request, dict(context.invocation_metadata()))
-            async for instruction in subscription(self._engine, Kind.PIPELINE_GATEWAY, member, context):
+            told = [(request.subscriberIp, member.address)] if member.address else []
+            async for instruction in subscription(self._engine, Kind.PIPELINE_GATEWAY, member, context, told):
                 yield instruction
             return
         await self._engine.ready.wait()
