@@ -24,6 +24,8 @@ def up(
     """Build the images, start every container, wait until all are healthy, and show that a model answers."""
     stack = ContainerStack()
     stack.build()
+    for part, image in stack.leave_out_what_cannot_be_had().items():
+        _say(f"{part} is left out, everything else runs without it: the image {image} is not here and cannot be pulled")
     _say(f"starting {', '.join(stack.up())}")
     stack.wait_ready(timeout, report=_say)
     if samples:

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final, Self
 
+import yaml
+
 from compose.containers import engine
 from compose.containers.inspection import name_of, rows, service_of
 from compose.process import settings
 from compose.process.home import REPOSITORY, Home
 from compose.status import PartStatus, wait_ready
-from shared.errors import InvalidInput, NotFound
+from shared.errors import InvalidInput, NotFound, Unavailable
 
 _PROJECT: Final = "COMPOSE_PROJECT_NAME"
 _REPLICATED: Final = ("DATAFLOW", "MODELGATEWAY", "PIPELINEGATEWAY")
@@ -35,12 +37,15 @@ class ContainerStack:
         self._overrides = overrides = dict(env or {})
         if port_offset is not None:
             overrides["SELDON_PORT_OFFSET"] = str(port_offset)
+        self._left_out: frozenset[str] = frozenset()
         self.home = Home.of(os.environ)
         self.settings = settings.load(overrides)
 
     def with_settings(self, env: Mapping[str, str]) -> Self:
         """The same deployment as it is to be under other settings; nothing changes before `up`."""
-        return type(self)(env={**self._overrides, **env})
+        made = type(self)(env={**self._overrides, **env})
+        made._left_out = self._left_out
+        return made
 
     @property
     def project(self) -> str:
@@ -48,12 +53,36 @@ class ContainerStack:
 
     def up(self) -> list[str]:
         """Create and start what does not run, and replace what changed; gives all names. Does not wait."""
-        self._compose("up", "--detach", "--remove-orphans", "--quiet-pull")
+        self._compose("up", "--detach", "--remove-orphans", "--quiet-pull", *self._services)
         # Compose leaves those alone whose profile was switched off since.
         unwanted = [each["Id"] for each in self._containers() if service_of(each) not in self._services]
         if unwanted:
             engine.run(("docker", "rm", "--force", *unwanted))
         return [row.part for row in self.status()]
+
+    def leave_out_what_cannot_be_had(self) -> dict[str, str]:
+        """Optional services to images that are neither here nor to be pulled: this object goes on without them.
+
+        A machine that reaches no registry, or not all of them, still gets everything else.
+        """
+        services: dict[str, dict[str, Any]] = yaml.safe_load(self._output("config"))["services"]
+        missing: dict[str, str] = {}
+        for name in self._services:
+            image = services[name]["image"]
+            if services[name].get("profiles") and not self._is_to_be_had(name, image):
+                missing[name] = image
+        self._left_out |= missing.keys()
+        return missing
+
+    def _is_to_be_had(self, service: str, image: str) -> bool:
+        try:
+            engine.run(("docker", "image", "inspect", "--format", "{{.Id}}", image))
+        except Unavailable:
+            try:
+                self._output("pull", "--quiet", service)
+            except Unavailable:
+                return False
+        return True
 
     def exists(self) -> bool:
         """Has this deployment any container, running or not?"""
@@ -128,25 +157,31 @@ class ContainerStack:
             raise InvalidInput.of_field("part", part, f"use one of {', '.join(names)}")
         return part
 
-    @cached_property
+    @property
     def _services(self) -> list[str]:
-        """Those of the profiles that are switched on. Asking takes Compose half a second."""
-        command = (*self._engine.compose, "config", "--services")
-        return sorted(engine.run(command, self._environment(), str(REPOSITORY)).split())
+        return [name for name in self._declared if name not in self._left_out]
+
+    @cached_property
+    def _declared(self) -> list[str]:
+        """Services of the profiles that are switched on. Asking takes Compose half a second."""
+        return sorted(self._output("config", "--services").split())
 
     def _containers(self) -> list[dict[str, Any]]:
         found = engine.run(("docker", "ps", "--all", "--quiet", "--filter", f"label={_LABEL}={self.project}")).split()
         inspected: list[dict[str, Any]] = json.loads(engine.run(("docker", "inspect", *found))) if found else []
         return inspected
 
+    def _output(self, *arguments: str) -> str:
+        return engine.run((*self._engine.compose, *arguments), self._environment(), str(REPOSITORY))
+
     def _compose(self, *arguments: str, show: bool = False) -> None:
-        command = (*self._engine.compose, *arguments)
         if show:
+            command = (*self._engine.compose, *arguments)
             done = subprocess.run(command, env=self._environment(), cwd=REPOSITORY, check=False)
             if done.returncode:
                 raise SystemExit(done.returncode)
         else:
-            engine.run(command, self._environment(), str(REPOSITORY))
+            self._output(*arguments)
 
     def _environment(self) -> dict[str, str]:
         """Compose reads the same `.env`; what was set elsewhere, and the ports with their offset, win over it."""
