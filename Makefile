@@ -29,7 +29,7 @@ PURGED = $(if $(PURGE),--purge)
 RUNNING = $(MAIN) -m compose.running $(RUNTIME)
 ARGS ?=
 # Test workers; containers are one deployment for all tests.
-WORKERS ?= $(if $(filter compose,$(RUNTIME)),0,2)
+WORKERS ?= $(if $(filter compose,$(RUNTIME)),0,3)
 SOURCES := services shared compose tests protos/generate.py samples/build.py samples/train.py
 
 .DEFAULT_GOAL := help

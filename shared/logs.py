@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import structlog
 
-from shared.library_logs import LIBRARIES, LibraryLines
 from shared.log_levels import Levels
+from shared.third_party_logs import LIBRARIES, LibraryLines
 
 LEVELS: Final = Levels()
 """Of this process; a change has its effect with the next line."""

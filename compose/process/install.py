@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,7 @@ def main(targets: list[str]) -> int:
         check_machine()
         home = Home.of(os.environ)
         with _one_at_a_time(home.root / "install.lock"):
-            for layer in dict.fromkeys(layer for target in targets for layer in _TARGETS[target]):
-                install(layer, home)
+            install_all(dict.fromkeys(layer for target in targets for layer in _TARGETS[target]), home)
             if "kafka" in targets:
                 jars.fetch(home.venvs / "kafka" / "jars")
             if "triton" in targets:
@@ -90,6 +90,20 @@ def check_machine(version: tuple[int, ...] = sys.version_info[:3], platform: str
         )
     if platform != "linux":
         raise InstallFailed(f"the inference servers come as Linux programs, and this is {platform}")
+
+
+def install_all(layers: Iterable[Layer], home: Home) -> None:
+    """Environments beside each other, since pip uses one core; the layers of one in order. Raises InstallFailed."""
+    by_environment: dict[str, list[Layer]] = {}
+    for layer in layers:
+        by_environment.setdefault(layer.environment, []).append(layer)
+
+    def install_one(environment: str) -> None:
+        for layer in by_environment[environment]:
+            install(layer, home)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(install_one, by_environment))
 
 
 def install(layer: Layer, home: Home) -> None:

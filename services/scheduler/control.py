@@ -223,7 +223,7 @@ class Control:
         version = self._copy(where, key, free)
         if version.replicas[where.replica].state in LOADING | SERVING:
             set_replica(self.state, key, version, where.replica, ReplicaState.LOAD_FAILED, now, reason)
-            self._schedule_retry(key, version, now)
+            self._schedule_retry(key, version, now, reason)
         return self._after_result(where, key, now)
 
     def unloaded(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
@@ -244,7 +244,7 @@ class Control:
             return [ServerChangedEffect(where.server)]
         version = self._copy(where, key, free)
         set_replica(self.state, key, version, where.replica, ReplicaState.UNLOAD_FAILED, now, reason)
-        self._schedule_retry(key, version, now)
+        self._schedule_retry(key, version, now, reason)
         return self._after_result(where, key, now)
 
     def _stray(self, where: ReplicaKey, key: VersionKey, free: int) -> bool:
@@ -264,8 +264,8 @@ class Control:
             raise StateConflict(f"model {key.model} version {key.version} is not on {where.server}/{where.replica}")
         return version
 
-    def _schedule_retry(self, key: VersionKey, version: Version, now: float) -> None:
-        version.retry = after_failure(version.retry, now)
+    def _schedule_retry(self, key: VersionKey, version: Version, now: float, reason: str) -> None:
+        version.retry = after_failure(version.retry, now, reason)
         if version.retry.due is not None:
             self._timers.wake(version.retry.due, key.model)
 

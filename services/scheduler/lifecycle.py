@@ -90,5 +90,6 @@ def _latest_reason(version: Version, states: set[ReplicaState]) -> str:
 def _progress(version: Version, loading: int) -> str:
     if loading:
         where = ", ".join(str(index) for index in version.indexes(_NOT_READY_YET))
-        return f"loading on {version.server} replica {where}"
+        again = f"; the last attempt failed: {version.retry.failure}" if version.retry.failure else ""
+        return f"loading on {version.server} replica {where}{again}"
     return "waiting to be placed"

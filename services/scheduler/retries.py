@@ -12,10 +12,10 @@ MAX_DELAY: Final = 300.0
 _DELAYS: Final = tuple(islice(exponential(FIRST_DELAY, MAX_DELAY), 10))
 
 
-def after_failure(retry: Retry, now: float) -> Retry:
+def after_failure(retry: Retry, now: float, reason: str) -> Retry:
     """The retry record after one more failure at `now` (seconds since the epoch)."""
     delay = _DELAYS[min(retry.attempts, len(_DELAYS) - 1)]
-    return Retry(attempts=retry.attempts + 1, due=now + delay)
+    return Retry(attempts=retry.attempts + 1, due=now + delay, failure=reason)
 
 
 def after_success(version: Version) -> Retry:

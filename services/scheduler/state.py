@@ -66,10 +66,11 @@ class ReplicaStatus:
 
 @dataclass(slots=True)
 class Retry:
-    """Attempts at loading one version so far, and when the next one is due (seconds since the epoch)."""
+    """Attempts at loading one version so far, why the last one failed, and when the next is due (epoch seconds)."""
 
     attempts: int = 0
     due: float | None = None
+    failure: str = ""
 
 
 @dataclass(slots=True)

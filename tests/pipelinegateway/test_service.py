@@ -140,7 +140,7 @@ async def test_a_thousand_callers_that_go_away_leave_nothing(world: World) -> No
 async def test_full(world: World) -> None:
     async with (
         Scheduler().serving() as scheduler,
-        gateway_at(world.config_path, scheduler, "two", max_in_flight=1, timeout_ms=300) as small,
+        gateway_at(world.config_path, scheduler, "two", max_in_flight=1, timeout_ms=3000) as small,
     ):
         await scheduler.subscriptions.get()
         await scheduler.load("two", pipeline(world.name))

@@ -50,15 +50,16 @@ def test_version_that_does_not_load_leaves_the_old_one_serving_and_is_tried_agai
         1.9 s pass
         0.1 s pass
           tell ml/0 to load iris_2
-          iris_2 is ModelProgressing (loading on ml replica 0)
+          iris_2 is ModelProgressing (loading on ml replica 0; the last attempt failed: no such file)
         ml/0 failed to load iris_2
           iris_2 is ModelFailed (no such file)
         3.9 s pass
         0.1 s pass
           tell ml/0 to load iris_2
-          iris_2 is ModelProgressing (loading on ml replica 0)
+          iris_2 is ModelProgressing (loading on ml replica 0; the last attempt failed: no such file)
         ml/0 loaded iris_2
           tell Envoy iris -> iris_2 at ml/0, kept: iris_1 at ml/0
+          iris_2 is ModelProgressing (loading on ml replica 0)
         Envoy takes iris
           tell ml/0 to unload iris_1
           iris_2 is ModelAvailable
