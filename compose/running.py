@@ -2,27 +2,23 @@
 
 import sys
 from contextlib import suppress
-from types import ModuleType
 
-import compose.containers.__main__
-import compose.process.__main__
+import typer
+
+from compose.command_line import run
+from compose.containers.__main__ import app as containers
 from compose.containers.stack import ContainerStack
+from compose.process.__main__ import app as processes
 from shared.errors import Unavailable
 
 
-def command_line(runtime: str) -> ModuleType:
+def command_line_of(runtime: str) -> typer.Typer:
     """With `auto`: that of the containers when there are any, else that of plain processes."""
     if runtime == "auto":
         with suppress(Unavailable):
             runtime = "compose" if ContainerStack().exists() else "process"
-    return compose.containers.__main__ if runtime == "compose" else compose.process.__main__
-
-
-def main() -> int:
-    chosen = command_line(sys.argv.pop(1))
-    made: int = chosen.main()
-    return made
+    return containers if runtime == "compose" else processes
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(command_line_of(sys.argv.pop(1))))

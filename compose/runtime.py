@@ -16,7 +16,7 @@ def choose(wanted: str) -> tuple[str, str]:
     if wanted != "auto":
         raise InvalidInput.of_field("RUNTIME", wanted, "use compose, process or auto")
     try:
-        engine.find()
+        engine.find_compose()
     except Unavailable as missing:
         return "process", str(missing)
     return "compose", "a Docker engine with Compose answers (RUNTIME=process for plain processes)"

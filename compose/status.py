@@ -50,6 +50,9 @@ class Deployed(Protocol):
 
     def wait_ready(self, timeout: float = ..., report: Callable[[str], None] | None = None) -> None: ...
 
+    def logs(self, part: str | None = None) -> None:
+        """Follow the logs of one part, or of all, until interrupted."""
+
     def port(self, name: str) -> int: ...
 
     def pid(self, part: str) -> int: ...

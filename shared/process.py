@@ -5,7 +5,7 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import uvloop
@@ -26,13 +26,24 @@ def collect_rarely() -> None:
     gc.set_threshold(*_RARELY)
 
 
+def stop_requested() -> asyncio.Event:
+    """Set at SIGTERM or SIGINT; for services that end in an order of their own. Needs the running loop."""
+    stopping = asyncio.Event()
+    _at_the_end(stopping.set)
+    return stopping
+
+
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
     """Run `work`, and cancel it at SIGTERM or SIGINT. Raises what it raises."""
     working = asyncio.ensure_future(work)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    _at_the_end(working.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await working
+
+
+def _at_the_end(react: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, react)
 
 
 def run_service(name: str, log_level: str, work: Coroutine[Any, Any, None], kafka_log_level: str = "") -> None:

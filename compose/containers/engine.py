@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import Unavailable
@@ -13,15 +12,11 @@ _LOOK_SECONDS: Final = 10.0
 _LONGEST_REASON: Final = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """`compose` is how Compose is called: `docker compose`, or `docker-compose` where there is only the older one."""
+def find_compose() -> tuple[str, ...]:
+    """How Compose is called: `docker compose`, or `docker-compose` where there is only the older one.
 
-    compose: tuple[str, ...]
-
-
-def find() -> Engine:
-    """Raises Unavailable saying what is missing."""
+    Raises Unavailable saying what is missing, the engine included.
+    """
     if shutil.which("docker") is None:
         raise Unavailable("there is no docker command on this machine")
     problem = _problem(("docker", "info", "--format", "{{.ServerVersion}}"))
@@ -29,7 +24,7 @@ def find() -> Engine:
         raise Unavailable(f"no Docker engine answers: {problem}")
     for command in (("docker", "compose"), ("docker-compose",)):
         if shutil.which(command[0]) and not _problem((*command, "version")):
-            return Engine(command)
+            return command
     raise Unavailable("Docker is here without Compose: install the package docker-compose-plugin")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import yaml
 
 from compose.containers import engine
-from compose.containers.inspection import name_of, rows, service_of
+from compose.containers.inspection import rows, service_of
 from compose.process import settings
 from compose.process.home import REPOSITORY, Home
 from compose.status import PartStatus, wait_ready
@@ -33,7 +33,7 @@ class ContainerStack:
     """
 
     def __init__(self, port_offset: int | None = None, env: Mapping[str, str] | None = None) -> None:
-        self._engine = engine.find()
+        self._compose: Final = engine.find_compose()
         self._overrides = overrides = dict(env or {})
         if port_offset is not None:
             overrides["SELDON_PORT_OFFSET"] = str(port_offset)
@@ -53,7 +53,7 @@ class ContainerStack:
 
     def up(self) -> list[str]:
         """Create and start what does not run, and replace what changed; gives all names. Does not wait."""
-        self._compose("up", "--detach", "--remove-orphans", "--quiet-pull", *self._services)
+        self._output("up", "--detach", "--remove-orphans", "--quiet-pull", *self._services)
         # Compose leaves those alone whose profile was switched off since.
         unwanted = [each["Id"] for each in self._containers() if service_of(each) not in self._services]
         if unwanted:
@@ -90,21 +90,23 @@ class ContainerStack:
 
     def build(self) -> None:
         """Make the images of this repository's own services."""
-        self._compose("build", show=True)
+        done = subprocess.run((*self._compose, "build"), env=self._environment(), cwd=REPOSITORY, check=False)
+        if done.returncode:
+            raise SystemExit(done.returncode)
 
     def start(self, part: str) -> None:
         """Raises InvalidInput for what is not a part."""
-        self._compose("up", "--detach", "--no-deps", self._known(part))
+        self._output("up", "--detach", "--no-deps", self._known(part))
 
     def stop(self, part: str) -> None:
         """It stays stopped until it is started. Raises InvalidInput for what is not a part."""
-        self._compose("stop", self._known(part))
+        self._output("stop", self._known(part))
 
     def down(self, purge: bool = False) -> None:
         """Remove every container and the network; `purge` also removes volumes: models, database and records."""
         # Those of profiles that are switched off now may still run.
         everything = {**self._environment(), "COMPOSE_PROFILES": ",".join(settings.PROFILES)}
-        command = (*self._engine.compose, "down", "--remove-orphans", *(["--volumes"] if purge else []))
+        command = (*self._compose, "down", "--remove-orphans", *(["--volumes"] if purge else []))
         engine.run(command, everything, str(REPOSITORY))
 
     def wait_ready(self, timeout: float = 240.0, report: Callable[[str], None] | None = None) -> None:
@@ -112,7 +114,7 @@ class ContainerStack:
 
         Raises DeadlineExceeded naming the parts that are not and what they wait for.
         """
-        wait_ready(self.status, f"{' '.join(self._engine.compose)} logs", timeout, report, _POLL_SECONDS)
+        wait_ready(self.status, f"{' '.join(self._compose)} logs", timeout, report, _POLL_SECONDS)
 
     def status(self) -> list[PartStatus]:
         return rows(self._services, self._containers(), datetime.now(UTC))
@@ -139,17 +141,9 @@ class ContainerStack:
 
     def logs(self, part: str | None = None) -> None:
         """Follow the logs of one part, or of all, until interrupted."""
-        command = (*self._engine.compose, "logs", "--follow", "--tail", "20", *([self._known(part)] if part else []))
+        command = (*self._compose, "logs", "--follow", "--tail", "20", *([self._known(part)] if part else []))
         with suppress(KeyboardInterrupt):
             subprocess.run(command, env=self._environment(), cwd=REPOSITORY, check=False)
-
-    def log(self, part: str) -> str:
-        """Everything that the part has said so far."""
-        containers = [each["Id"] for each in self._containers() if name_of(each) == part]
-        if not containers:
-            raise NotFound(f"{part} has no container")
-        done = subprocess.run(("docker", "logs", containers[0]), capture_output=True, text=True, check=True)
-        return done.stdout + done.stderr
 
     def _known(self, part: str) -> str:
         names = self._services
@@ -172,16 +166,7 @@ class ContainerStack:
         return inspected
 
     def _output(self, *arguments: str) -> str:
-        return engine.run((*self._engine.compose, *arguments), self._environment(), str(REPOSITORY))
-
-    def _compose(self, *arguments: str, show: bool = False) -> None:
-        if show:
-            command = (*self._engine.compose, *arguments)
-            done = subprocess.run(command, env=self._environment(), cwd=REPOSITORY, check=False)
-            if done.returncode:
-                raise SystemExit(done.returncode)
-        else:
-            self._output(*arguments)
+        return engine.run((*self._compose, *arguments), self._environment(), str(REPOSITORY))
 
     def _environment(self) -> dict[str, str]:
         """Compose reads the same `.env`; what was set elsewhere, and the ports with their offset, win over it."""

@@ -139,6 +139,12 @@ class Stack:
         os.kill(pid, number)
         return pid
 
+    def logs(self, part: str | None = None) -> None:
+        """Follow the logs of one part, or of all, until interrupted."""
+        files = [self.log(part)] if part else sorted(self.home.logs.glob("*.log"))
+        with suppress(KeyboardInterrupt):
+            subprocess.run(["tail", "-n", "20", "-F", *map(str, files)], check=False)
+
     def log(self, part: str) -> Path:
         """Raises InvalidInput for what is not a part."""
         name = part if part == "supervisord" else self._known(part)
@@ -177,13 +183,6 @@ class Stack:
         with (self.home.root / "stack.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-
-def follow_logs(stack: Stack, part: str | None) -> None:
-    """Show the last lines of a part's log, or of all, and what is added, until interrupted."""
-    files = [stack.log(part)] if part else sorted(stack.home.logs.glob("*.log"))
-    with suppress(KeyboardInterrupt):
-        subprocess.run(["tail", "-n", "20", "-F", *map(str, files)], check=False)
 
 
 def _why_not(process: ProcessInfo, log: Path) -> str:

@@ -89,21 +89,13 @@ class Supervisor:
 
     def start_part(self, name: str) -> None:
         """What lives already is left alone."""
-        with self._calls() as call:
-            try:
-                call.startProcess(name, False)
-            except Fault as fault:
-                if fault.faultCode != Faults.ALREADY_STARTED:
-                    raise
+        with self._calls() as call, _tolerated(Faults.ALREADY_STARTED):
+            call.startProcess(name, False)
 
     def stop_part(self, name: str) -> None:
         """Returns when its process has ended. It is not started again until it is asked for."""
-        with self._calls() as call:
-            try:
-                call.stopProcess(name, True)
-            except Fault as fault:
-                if fault.faultCode != Faults.NOT_RUNNING:
-                    raise
+        with self._calls() as call, _tolerated(Faults.NOT_RUNNING):
+            call.stopProcess(name, True)
 
     def shutdown(self, last: Collection[str] = ()) -> None:
         """Ask it to stop every part, `last` after the others, and then itself; returns before it has."""
@@ -130,6 +122,15 @@ class Supervisor:
             raise Unavailable("supervisord is shutting down") from None
         finally:
             transport.close()
+
+
+@contextmanager
+def _tolerated(code: int) -> Iterator[None]:
+    try:
+        yield
+    except Fault as fault:
+        if fault.faultCode != code:
+            raise
 
 
 def _info(raw: dict[str, Any]) -> ProcessInfo:

@@ -11,8 +11,9 @@ from typing import Final
 from opentelemetry.trace import SpanContext
 
 from services.dataflow.records import Arrival, Emission
-from shared.kafka.headers import ERROR, PIPELINE, REQUEST_ID, Headers, text
+from shared.kafka.headers import ERROR, Headers, text
 from shared.tracing.context import TRACEPARENT, extract
+from shared.tracing.kafka_attributes import of_record
 from shared.tracing.spans import Span
 from shared.tracing.tracer import CONSUMER, PRODUCER, Tracer
 
@@ -42,7 +43,7 @@ class Receptions:
         place = arrival[:3]
         span = self._spans.get(place)
         if span is None:
-            about = _about(arrival.topic, arrival.headers)
+            about = of_record(arrival.topic, arrival.headers)
             name = f"{arrival.topic} receive"
             span = self._tracer.span(name, parent, CONSUMER, at_ns=self._read_ns, attributes=about)
             self._spans[place] = span
@@ -62,7 +63,7 @@ class Sends:
         for index, emission in enumerate(emissions):
             parent = sampled(emission.headers)
             if parent is not None:
-                about = _about(emission.topic, emission.headers)
+                about = of_record(emission.topic, emission.headers)
                 span = self._tracer.span(f"{emission.topic} send", parent, PRODUCER, attributes=about)
                 failed = text(emission.headers, ERROR)
                 if failed is not None:
@@ -96,12 +97,3 @@ def sampled(headers: Headers) -> SpanContext | None:
             context = extract(headers)
             return context if context is not None and context.trace_flags.sampled else None
     return None
-
-
-def _about(topic: str, headers: Headers) -> dict[str, str]:
-    return {
-        REQUEST_ID: text(headers, REQUEST_ID) or "",
-        "pipeline": text(headers, PIPELINE) or "",
-        "messaging.system": "kafka",
-        "messaging.destination.name": topic,
-    }

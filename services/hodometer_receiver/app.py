@@ -1,13 +1,11 @@
 """Wires the receiver: one HTTP port, one record in memory."""
 
-import asyncio
-import signal
-
 from services.hodometer_receiver.http_api import http_app
 from services.hodometer_receiver.record import Record
 from services.hodometer_receiver.settings import ReceiverSettings
 from shared.logs import logger
 from shared.probes import HttpServer, Readiness
+from shared.process import stop_requested
 
 _PORT = "port"
 _log = logger("app")
@@ -15,9 +13,7 @@ _log = logger("app")
 
 async def run(settings: ReceiverSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = stop_requested()
     readiness = Readiness([_PORT])
     app = http_app(Record(settings.record_level), readiness)
     async with HttpServer(app, settings.host, settings.listen_port):

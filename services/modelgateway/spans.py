@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from shared.kafka import headers as kafka
 from shared.kafka.reader import Record
 from shared.tracing.context import extract
+from shared.tracing.kafka_attributes import destination, of_request
 from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import CLIENT, CONSUMER, INTERNAL, OFF, PRODUCER, Tracer
 
@@ -35,7 +35,7 @@ class Trace:
         """The outcome, until the broker has it."""
         if not self.consume.recording:
             return self.consume
-        attributes = {**self._about, **_destination(topic)}
+        attributes = {**self._about, **destination(topic)}
         return self._tracer.below(self.consume, "Produce", PRODUCER, scope=_SCOPE, attributes=attributes)
 
 
@@ -50,18 +50,10 @@ def begin(tracer: Tracer, record: Record, model: str, read_ns: int) -> Trace:
     parent = extract(record.headers)
     if parent is not None and not parent.trace_flags.sampled:
         return UNTRACED
-    about = {
-        kafka.REQUEST_ID: kafka.text(record.headers, kafka.REQUEST_ID) or "",
-        "pipeline": kafka.text(record.headers, kafka.PIPELINE) or "",
-        "model": model,
-    }
-    attributes = {**about, **_destination(record.topic)}
+    about = {**of_request(record.headers), "model": model}
+    attributes = {**about, **destination(record.topic)}
     consume = tracer.span("Consume", parent, CONSUMER, scope=_SCOPE, at_ns=read_ns, attributes=attributes)
     if consume.recording:
         above = parent or consume.context
         tracer.span("WaitForWorker", above, INTERNAL, scope=_SCOPE, at_ns=read_ns, attributes=about).end()
     return Trace(tracer, consume, about)
-
-
-def _destination(topic: str) -> dict[str, str]:
-    return {"messaging.system": "kafka", "messaging.destination.name": topic}

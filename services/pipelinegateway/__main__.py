@@ -1,19 +1,12 @@
 """`python -m services.pipelinegateway`: run one pipeline gateway until SIGTERM or SIGINT."""
 
-import asyncio
-import signal
-
 from services.pipelinegateway.app import run
 from services.pipelinegateway.settings import PipelineGatewaySettings
-from shared.process import run_busy_service
+from shared.process import run_busy_service, stop_requested
 
 
 async def _run(settings: PipelineGatewaySettings) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    await run(settings, stopping)
+    await run(settings, stop_requested())
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from services.pipelinegateway.routes import Route
 from shared.kafka import headers as kafka
 from shared.kafka.reader import Record
 from shared.tracing.context import extract
+from shared.tracing.kafka_attributes import destination, of_record
 from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import CONSUMER, PRODUCER, SERVER, Tracer
 
@@ -54,7 +55,7 @@ def produce(tracer: Tracer, call: Call, route: Route) -> Span:
     attributes = {
         kafka.REQUEST_ID: _request_id(call),
         route.resource.kind.value: route.resource.name,
-        **_destination(route.inputs),
+        **destination(route.inputs),
     }
     return tracer.below(call.span, "Produce", PRODUCER, scope=_KAFKA_SCOPE, attributes=attributes)
 
@@ -64,11 +65,7 @@ def consumed(tracer: Tracer, record: Record, read_ns: int) -> None:
     parent = extract(record.headers)
     if parent is None or not parent.trace_flags.sampled:
         return
-    attributes = {
-        kafka.REQUEST_ID: kafka.text(record.headers, kafka.REQUEST_ID) or "",
-        "pipeline": kafka.text(record.headers, kafka.PIPELINE) or "",
-        **_destination(record.topic),
-    }
+    attributes = of_record(record.topic, record.headers)
     span = tracer.span("Consume", parent, CONSUMER, scope=_KAFKA_SCOPE, at_ns=read_ns, attributes=attributes)
     failed = kafka.text(record.headers, kafka.ERROR)
     if failed is not None:
@@ -78,7 +75,3 @@ def consumed(tracer: Tracer, record: Record, read_ns: int) -> None:
 
 def _request_id(call: Call) -> str:
     return call.request_id.decode(errors="replace")
-
-
-def _destination(topic: str) -> dict[str, str]:
-    return {"messaging.system": "kafka", "messaging.destination.name": topic}

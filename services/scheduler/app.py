@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -26,6 +25,7 @@ from services.scheduler.xds_server import XdsServer
 from shared import rpc
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness
+from shared.process import stop_requested
 from shared.rpc_tracing import traced
 from shared.tracing.tracer import Tracer, tracing
 
@@ -40,9 +40,7 @@ _log = logger("app")
 
 async def run(settings: SchedulerSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = stop_requested()
     store = Store(settings.db_path / "scheduler.db")
     try:
         await serve(settings, store, stopping)
