@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,19 +18,12 @@ import grpc.aio
 import pytest
 from mlops.agent import agent_pb2, agent_pb2_grpc
 
+from tests.peers.ports import free_ports
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
 EVENT_SECONDS = 60.0
 PYTHON_PATH = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "protos" / "gen")])
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses; held until all are known, so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _virtualenv(variable: str, name: str) -> Path:

@@ -15,7 +15,7 @@ from services.agent.holdings import Holdings
 from services.agent.inference_counts import OwnCounts
 from services.agent.reverse_proxy_http import ReverseProxyHttp
 from shared.probes import HttpServer
-from tests.agent.conftest import free_ports
+from tests.peers.ports import free_ports
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], Awaitable[str]]

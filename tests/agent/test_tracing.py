@@ -22,8 +22,9 @@ from shared.probes import HttpServer
 from shared.tracing.config import Enabled
 from shared.tracing.tracer import tracing
 from tests.agent.artifacts import definition, mlserver_double
-from tests.agent.conftest import MakeAgent, SchedulerPeer, Server, free_ports
+from tests.agent.conftest import MakeAgent, SchedulerPeer, Server
 from tests.peers.otlp import ReceivedSpan, Receiver, receiver
+from tests.peers.ports import free_ports
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{CALLER}-01", f"00-{TRACE}-{CALLER}-00"

@@ -8,7 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.peers.mesh import envoy_binary, envoy_environment, free_port
+from tests.peers.mesh import envoy_binary, envoy_environment
+from tests.peers.ports import free_port
 
 _BOOTSTRAP = """
 static_resources:

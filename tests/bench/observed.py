@@ -22,7 +22,8 @@ from compose.process.home import REPOSITORY
 from compose.process.settings import Settings
 from tests.bench.load import Sample, Target, run
 from tests.bench.table import Row
-from tests.peers.mesh import envoy_binary, envoy_environment, free_port
+from tests.peers.mesh import envoy_binary, envoy_environment
+from tests.peers.ports import free_port
 from tests.system.deployment import Deployment
 
 _ENVOY: Final = REPOSITORY / "compose" / "envoy"

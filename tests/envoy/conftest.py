@@ -17,7 +17,8 @@ from shared.tracing.config import TracingConfig
 from tests.peers.agent import AgentPeer
 from tests.peers.feed import until_all_available
 from tests.peers.inference import upstream
-from tests.peers.mesh import Mesh, free_port
+from tests.peers.mesh import Mesh
+from tests.peers.ports import free_port
 from tests.scheduler.builders import model
 
 MODELS = {"iris": "sklearn", "add": "triton", "cold": "down"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.envoy.conftest import World
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 from tests.scheduler.builders import model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -18,7 +18,7 @@ from mlops.scheduler import scheduler_pb2 as pb
 from services.hodometer_receiver.http_api import http_app
 from services.hodometer_receiver.record import Record, RecordLevel
 from shared.probes import HttpServer, Readiness
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 HOST = "127.0.0.1"
 Versions = pb.PipelineVersionState

@@ -25,7 +25,7 @@ from tests.hodometer.peers import (
     scheduler_on_port,
     server,
 )
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 RESOURCE_CALLS = {"ModelStatus", "PipelineStatus", "ExperimentStatus", "ServerStatus"}
 COUNTS = {

@@ -12,7 +12,7 @@ from services.hodometer.fields import Level
 from services.hodometer.publishing import Publisher
 from tests.hodometer.peers import HOST, ScriptedReceiver, Waits, receiver_url
 from tests.hodometer.test_fields import EVERYTHING
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 EVENT = event_of(Level.FEATURE, EVERYTHING, UUID(int=1), 1_700_000_000_000_000_000)
 

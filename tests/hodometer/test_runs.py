@@ -18,7 +18,8 @@ from services.hodometer.settings import settings_of
 from tests.hodometer.peers import HOST, ScriptedReceiver, Waits, environment, receiver_url, scheduler_on_port
 from tests.hodometer.test_collection import COUNTS, full_scheduler
 from tests.hodometer.test_fields import CLUSTER, FEATURE, NAMES, RESOURCE
-from tests.peers.mesh import ROOT, free_port
+from tests.peers.mesh import ROOT
+from tests.peers.ports import free_port
 from tests.scheduler.builders import model
 from tests.scheduler.conftest import running
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.logs.service import environment, running
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 
 def _check(*arguments: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.logs.service import running
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 EVENT = {"event": "e", "properties": {"token": "t", "time": 1, "distinct_id": "d", "$insert_id": "i"}}
 

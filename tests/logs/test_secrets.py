@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.logs.service import running
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 PASSWORD = "marker-4711-password"
 ATTEMPTS = 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.logs.service import run_to_end
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 SETTINGS_CODE = 2
 

@@ -23,7 +23,7 @@ from shared.kafka.reader import Record
 from tests.modelgateway.model_server import ModelServer
 from tests.modelgateway.scheduler import SECONDS, Scheduler
 from tests.peers.broker import Broker
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 MESSAGE_MAX_BYTES = 1_000_000
 PARTITIONS = 3

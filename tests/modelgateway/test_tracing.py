@@ -13,8 +13,9 @@ from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest
 from shared.kafka.reader import Record
 from tests.modelgateway.conftest import World, gateway_in
 from tests.modelgateway.model_server import Call
-from tests.peers.mesh import ROOT, free_port
+from tests.peers.mesh import ROOT
 from tests.peers.otlp import ReceivedSpan, Receiver, receiver
+from tests.peers.ports import free_port
 
 TRACE, WRITER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = [("traceparent", f"00-{TRACE}-{WRITER}-01".encode()), ("tracestate", b"a=1"), ("baggage", b"b=2")]

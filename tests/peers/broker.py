@@ -8,13 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from compose.kafka import brokers
 from compose.process.home import Home
 from shared.kafka.config import KafkaConfig
+from tests.peers.ports import free_ports
 
 Kind: TypeAlias = Literal["tansu", "apache"]
 _READY_SECONDS = 60.0
@@ -34,7 +35,7 @@ class Broker:
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind = kind
         self._folder = folder
-        self._port, controller = _free_ports(2)
+        self._port, controller = free_ports(2)
         address = brokers.Address("127.0.0.1", "127.0.0.1", self._port)
         self._apache = brokers.Apache(
             environment=Home.of(os.environ).venvs / "kafka",
@@ -97,12 +98,6 @@ async def broker(kind: Kind) -> AsyncIterator[Broker]:
         yield started
     finally:
         await asyncio.to_thread(context.__exit__, None, None, None)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 def _listens(port: int) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -15,16 +14,10 @@ from string import Template
 import httpx
 
 from shared.tracing.config import TracingConfig
+from tests.peers.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def envoy_binary() -> str:

@@ -21,7 +21,7 @@ from services.pipelinegateway.settings import PipelineGatewaySettings
 from shared.kafka.config import KafkaConfig, load_config
 from shared.tracing.tracer import tracing
 from tests.peers.broker import Broker
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 from tests.pipelinegateway.engine import Behaviour, Engine, echo
 from tests.pipelinegateway.scheduler import Scheduler, pipeline
 

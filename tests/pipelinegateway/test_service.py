@@ -16,7 +16,7 @@ from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 from shared.errors import Unavailable
 from shared.kafka.config import load_config
 from tests.peers.broker import Broker, kind_for_tests, running
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 from tests.pipelinegateway.conftest import World, gateway_at, write_config
 from tests.pipelinegateway.engine import Engine, Out, answer_of, echo, failing, silent
 from tests.pipelinegateway.scheduler import DELETE, Scheduler, pipeline

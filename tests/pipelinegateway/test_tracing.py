@@ -15,8 +15,9 @@ import structlog.testing
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
 from shared.kafka.config import load_config
-from tests.peers.mesh import ROOT, free_port
+from tests.peers.mesh import ROOT
 from tests.peers.otlp import ReceivedSpan, Receiver, receiver
+from tests.peers.ports import free_port
 from tests.pipelinegateway.conftest import World, gateway_at
 from tests.pipelinegateway.engine import Engine, echo, failing
 from tests.pipelinegateway.scheduler import Scheduler, pipeline

@@ -1,6 +1,5 @@
 """Real supervisord with small programs, in a folder of the test's own."""
 
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,15 +9,14 @@ import pytest
 from compose.process import leftovers, rendering
 from compose.process.program import Program
 from compose.process.supervisor import Supervisor
+from tests.peers import ports
 
 SUPERVISORD = Path(sys.executable).with_name("supervisord")
 
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    return ports.free_port()
 
 
 @pytest.fixture

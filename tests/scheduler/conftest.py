@@ -20,7 +20,7 @@ from shared import rpc
 from tests.peers.agent import AgentPeer
 from tests.peers.envoy import EnvoyPeer, Refusal, XdsClient
 from tests.peers.feed import until_all_available
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 from tests.scheduler.builders import model
 
 HOST = "127.0.0.1"

@@ -20,7 +20,7 @@ from xds.service.discovery.v3 import discovery_pb2
 from services.scheduler.placement import NO_REPLICAS, NO_SERVER
 from services.scheduler.xds_resources import CLUSTER, SCOPE, ResourceKey
 from tests.peers.agent import AgentPeer
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 from tests.scheduler.builders import model
 from tests.scheduler.conftest import Running, running
 

@@ -16,7 +16,7 @@ from mlops.scheduler import scheduler_pb2 as pb
 from services.scheduler.xds_resources import SCOPE, ResourceKey
 from shared.owners import owners_of
 from tests.peers.envoy import EnvoyPeer
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 from tests.scheduler.builders import model, pipeline
 from tests.scheduler.conftest import HOST, Running, running
 from tests.scheduler.member_peers import EnginePeer, ModelGatewayPeer, PipelineGatewayPeer

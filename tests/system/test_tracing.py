@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from compose.process.stack import Stack
-from tests.peers.mesh import free_port
 from tests.peers.otlp import Receiver, receiver
+from tests.peers.ports import free_port
 from tests.system.calls import PROTOCOLS, Answer, Protocol, infer, tensor
 from tests.system.deployment import ROOT, Deployment
 from tests.system.traces import Tree, below, drawn, size, span

@@ -14,7 +14,7 @@ import yaml
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 from tests.system.deployment import Deployment
 from tests.system.usage import collector, event_of_a_new_start, events, id_of, receiver
 

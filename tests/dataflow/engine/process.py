@@ -19,7 +19,7 @@ from mlops.chainer.chainer_pb2 import (
 
 from shared.kafka.config import KafkaConfig
 from tests.dataflow.engine.mesh import PATIENCE
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 
 class Scheduler(chainer_pb2_grpc.ChainerServicer):

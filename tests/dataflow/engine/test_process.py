@@ -13,7 +13,7 @@ from shared.kafka.config import KafkaConfig
 from tests.dataflow.engine.instructions import chain, join
 from tests.dataflow.engine.mesh import PATIENCE, Mesh, tensors
 from tests.dataflow.engine.process import Scheduler, start_engine
-from tests.peers.mesh import free_port
+from tests.peers.ports import free_port
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from tests.dataflow.engine.conftest import MakeEngine
 from tests.dataflow.engine.instructions import chain, join
 from tests.dataflow.engine.mesh import Mesh
 from tests.dataflow.engine.process import Scheduler, start_engine
-from tests.peers.mesh import ROOT, free_port
+from tests.peers.mesh import ROOT
 from tests.peers.otlp import ReceivedSpan, Receiver, receiver
+from tests.peers.ports import free_port
 
 TRACE, WRITER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = [("traceparent", f"00-{TRACE}-{WRITER}-01".encode()), ("tracestate", b"a=1"), ("baggage", b"b=2")]
