@@ -93,5 +93,9 @@ def test_answers_go_on_while_the_scheduler_is_away(deployment: Deployment, stop:
 
 
 def test_everything_is_ready_again(deployment: Deployment) -> None:
+    """Soon: what a container's health says is some seconds old."""
     for service in PORTS:
-        assert look(_url(deployment, service, "/ready"))[0], service
+        deployment.wait_for(
+            lambda service=service: look(_url(deployment, service, "/ready"))[0],  # type: ignore[misc]
+            f"{service} to be ready",
+        )
