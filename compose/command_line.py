@@ -18,7 +18,7 @@ def command_line(purpose: str | None, deployed: Callable[[], Deployed]) -> typer
     app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=purpose)
 
     @app.command()
-    def down(purge: Annotated[bool, typer.Option(help="Delete its data too: models, database.")] = False) -> None:
+    def down(purge: Annotated[bool, typer.Option(help="Delete its data and logs too.")] = False) -> None:
         """Stop every part; nothing is left running."""
         deployed().down(purge)
         say("stopped, and its data deleted" if purge else "stopped; its data stays")

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Final
 
 _FIRST: Final = 10_000
@@ -10,13 +10,18 @@ _EACH: Final = 650
 """Ports of one test worker. The kernel gives what is above 32,767 to connections, at any time between a test's look and
 its server's start, and deployments of tests have what is between here and there."""
 _WORKERS: Final = 4
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-_ports = cycle(range(_FIRST + _EACH * _worker, _FIRST + _EACH * (_worker + 1)))
+WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Number of this test worker, from 0."""
+_own_first = _FIRST + _EACH * (WORKER % _WORKERS)
+_ports = cycle(range(_own_first, _own_first + _EACH))
 
 
 def free_port() -> int:
-    """One that nobody listens on, and that no other test is given for a long while."""
-    return next(port for port in _ports if _is_free(port))
+    """One that nobody uses, and that no test is given again for long. Raises RuntimeError when there is none."""
+    for port in islice(_ports, _EACH):
+        if _is_free(port):
+            return port
+    raise RuntimeError(f"none of the {_EACH} ports from {_own_first} is free: end what uses them")
 
 
 def free_ports(count: int) -> list[int]:

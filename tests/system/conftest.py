@@ -14,11 +14,11 @@ import tritonclient.http
 from compose.containers.stack import ContainerStack
 from compose.process.stack import Stack
 from compose.status import Deployed
+from tests.peers.ports import WORKER
 from tests.system.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 # Test workers run beside each other, each with a deployment of its own, all below the ports that the kernel hands out.
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PORT_OFFSET = 22_000 - 2_000 * WORKER
 CONTAINERS_PORT_OFFSET = 15_000
 HOME = ROOT / ".seldon" / (f"system-test-{WORKER}" if WORKER else "system-test")
