@@ -10,30 +10,30 @@ import grpc.aio
 from mlops.agent import agent_pb2
 from mlops.agent_debug import agent_debug_pb2_grpc
 
-from services.agent.artifacts import Artifacts
-from services.agent.cold_path import ColdPath
-from services.agent.debug_api import SERVICE as DEBUG_SERVICE
-from services.agent.debug_api import DebugApi
-from services.agent.envoy_stats import EnvoyStats
-from services.agent.holdings import Holdings
+from services.agent.control.debug_api import SERVICE as DEBUG_SERVICE
+from services.agent.control.debug_api import DebugApi
+from services.agent.control.scheduler_link import SchedulerLink
+from services.agent.core.holdings import Holdings
+from services.agent.core.inference_counts import OwnCounts
 from services.agent.identity import identify, listen_host, reachable, replica_config
-from services.agent.inference_counts import OwnCounts
-from services.agent.inference_server import InferenceServer
-from services.agent.metrics import AgentMetrics, MetricsApp
-from services.agent.mlserver_repository import MLServerLayout
-from services.agent.mlserver_settings import EnvoyAddress, parallel_workers
-from services.agent.models import Limits, Models
-from services.agent.operations import Operations
-from services.agent.rclone import Rclone
-from services.agent.remotes import RemotesFile
-from services.agent.repository import Layout, Repository
-from services.agent.reverse_proxy_grpc import ReverseProxyGrpc
-from services.agent.reverse_proxy_grpc import make_server as make_grpc_proxy
-from services.agent.reverse_proxy_http import ReverseProxyHttp
-from services.agent.scheduler_link import SchedulerLink
+from services.agent.metrics.endpoint import AgentMetrics, MetricsApp
+from services.agent.metrics.envoy_stats import EnvoyStats
+from services.agent.models.lifecycle import Limits, Models
+from services.agent.models.operations import Operations
+from services.agent.models.state_files import StateFiles
+from services.agent.proxy.cold_path import ColdPath
+from services.agent.proxy.grpc import ReverseProxyGrpc
+from services.agent.proxy.grpc import make_server as make_grpc_proxy
+from services.agent.proxy.http import ReverseProxyHttp
+from services.agent.repository.folders import Layout, Repository
+from services.agent.repository.mlserver import MLServerLayout
+from services.agent.repository.mlserver_settings import EnvoyAddress, parallel_workers
+from services.agent.repository.triton import TritonLayout
+from services.agent.server.client import InferenceServer
 from services.agent.settings import AgentSettings
-from services.agent.state_files import StateFiles
-from services.agent.triton_repository import TritonLayout
+from services.agent.storage.artifacts import Artifacts
+from services.agent.storage.rclone import Rclone
+from services.agent.storage.remotes import RemotesFile
 from shared import agent_metadata
 from shared.errors import SeldonError
 from shared.logs import logger

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from functools import partial
 
-from services.dataflow.operations import Operations
-from services.dataflow.pipelines import Pipelines
-from services.dataflow.scheduler_link import SchedulerLink
+from services.dataflow.control.operations import Operations
+from services.dataflow.control.scheduler_link import SchedulerLink
+from services.dataflow.kafka.pipelines import Pipelines
 from services.dataflow.settings import DataflowSettings
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger

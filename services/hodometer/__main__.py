@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 
 from services.hodometer.app import run
+from services.hodometer.core.variables import InvalidSettings, Problem
 from services.hodometer.scheduler_calls import read_credentials
 from services.hodometer.settings import HodometerSettings, settings_of
-from services.hodometer.variables import InvalidSettings, Problem
 from shared.logs import configure, logger
 from shared.process import run_service, until_stopped
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from services.hodometer.build import VERSION
 from services.hodometer.collection import Collection
-from services.hodometer.event import event_of
+from services.hodometer.core.build import VERSION
+from services.hodometer.core.event import event_of
 from services.hodometer.publishing import Publisher
 from services.hodometer.settings import HodometerSettings
 from shared.logs import logger

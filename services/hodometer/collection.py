@@ -6,8 +6,8 @@ from pathlib import Path
 
 import grpc.aio
 
-from services.hodometer.build import VERSION
-from services.hodometer.fields import Level, Value
+from services.hodometer.core.build import VERSION
+from services.hodometer.core.fields import Level, Value
 from services.hodometer.kubernetes_version import ACCOUNT, inside_cluster, server_version
 from services.hodometer.scheduler_calls import SchedulerCalls, open_channel
 from services.hodometer.settings import HodometerSettings

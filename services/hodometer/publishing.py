@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from services.hodometer.event import query_of, text_of
-from services.hodometer.retries import publish_again, publish_delays
+from services.hodometer.core.event import query_of, text_of
+from services.hodometer.core.retries import publish_again, publish_delays
 from services.hodometer.settings import STDOUT
 from shared.logs import logger
 

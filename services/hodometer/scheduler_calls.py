@@ -9,11 +9,11 @@ import grpc.aio
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 
-from services.hodometer import counting
-from services.hodometer.fields import Value
-from services.hodometer.retries import scheduler_delays
+from services.hodometer.core import counting
+from services.hodometer.core.fields import Value
+from services.hodometer.core.retries import scheduler_delays
+from services.hodometer.core.tls_settings import Tls
 from services.hodometer.settings import HodometerSettings
-from services.hodometer.tls_settings import Tls
 from shared import rpc
 
 _NAME: Final = "hodometer"

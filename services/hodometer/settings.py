@@ -6,10 +6,10 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from services.hodometer.build import COMMIT_VARIABLE
-from services.hodometer.fields import Level
-from services.hodometer.tls_settings import Tls, tls_settings
-from services.hodometer.variables import InvalidSettings, Problem, Variables
+from services.hodometer.core.build import COMMIT_VARIABLE
+from services.hodometer.core.fields import Level
+from services.hodometer.core.tls_settings import Tls, tls_settings
+from services.hodometer.core.variables import InvalidSettings, Problem, Variables
 from shared.errors import InvalidInput
 from shared.log_levels import KNOWN, standard_level
 

@@ -1,7 +1,7 @@
 """Wires the receiver: one HTTP port, one record in memory."""
 
+from services.hodometer_receiver.core.record import Record
 from services.hodometer_receiver.http_api import http_app
-from services.hodometer_receiver.record import Record
 from services.hodometer_receiver.settings import ReceiverSettings
 from shared.logs import logger
 from shared.probes import HttpServer, Readiness

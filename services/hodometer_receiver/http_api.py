@@ -5,8 +5,8 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from services.hodometer_receiver.events import event_of
-from services.hodometer_receiver.record import Record
+from services.hodometer_receiver.core.events import event_of
+from services.hodometer_receiver.core.record import Record
 from shared.errors import PayloadTooLarge, SeldonError
 from shared.logs import logger
 from shared.probes import Readiness, probe_app

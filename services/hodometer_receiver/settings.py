@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.hodometer_receiver.record import RecordLevel
+from services.hodometer_receiver.core.record import RecordLevel
 from shared.settings import LogLevel, ServiceSettings, port, setting
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from services.modelgateway.lane import Lane
+from services.modelgateway.core.lane import Lane
 from services.modelgateway.outputs import Destination
 from shared.kafka.progress import Progress
 from shared.kafka.reader import Record

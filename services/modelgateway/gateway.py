@@ -9,13 +9,13 @@ from typing import Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.modelgateway.failures import Failure
+from services.modelgateway.core.failures import Failure
+from services.modelgateway.core.passed_headers import deadline_ms, for_call
+from services.modelgateway.core.payloads import Poison, request_of
 from services.modelgateway.feed import Feed, Job
 from services.modelgateway.inference import Inference, Reply
 from services.modelgateway.metrics import GatewayMetrics
 from services.modelgateway.outputs import Outputs
-from services.modelgateway.passed_headers import deadline_ms, for_call
-from services.modelgateway.payloads import Poison, request_of
 from services.modelgateway.spans import UNTRACED, Trace, begin
 from shared.kafka import headers as kafka
 from shared.kafka.clients import KafkaClients

@@ -8,9 +8,9 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from services.modelgateway.failures import Failure
+from services.modelgateway.core.failures import Failure
+from services.modelgateway.core.passed_headers import Header, Metadata, of_reply
 from services.modelgateway.metrics import GatewayMetrics
-from services.modelgateway.passed_headers import Header, Metadata, of_reply
 from shared.backoff import exponential
 from shared.kafka.names import bucket
 from shared.rpc import CLIENT_OPTIONS, channel, unlimited

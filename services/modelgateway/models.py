@@ -9,9 +9,9 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from services.modelgateway.commits import Commits
+from services.modelgateway.core.lane import Lane
 from services.modelgateway.feed import Feed
 from services.modelgateway.gateway import Gateway
-from services.modelgateway.lane import Lane
 from services.modelgateway.metrics import GatewayMetrics
 from services.modelgateway.outputs import Destination
 from shared.kafka.clients import KafkaClients

@@ -13,10 +13,10 @@ from aiokafka.errors import (
     RecordTooLargeError,
 )
 
-from services.modelgateway.failures import Failure
+from services.modelgateway.core.failures import Failure
+from services.modelgateway.core.passed_headers import Header, for_error, for_output
 from services.modelgateway.inference import Reply
 from services.modelgateway.metrics import GatewayMetrics
-from services.modelgateway.passed_headers import Header, for_error, for_output
 from services.modelgateway.spans import Trace
 from shared.backoff import exponential
 from shared.kafka.clients import KafkaClients

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from services.pipelinegateway.answer_topics import AnswerTopics
+from services.pipelinegateway.core.request_ids import RequestIds
 from services.pipelinegateway.exchange import Exchange
 from services.pipelinegateway.gateway import Gateway
 from services.pipelinegateway.grpc_api import GrpcApi, make_server
@@ -16,7 +17,6 @@ from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.models import Models
 from services.pipelinegateway.models_behind import ModelsBehind
 from services.pipelinegateway.pipelines import Pipelines
-from services.pipelinegateway.request_ids import RequestIds
 from services.pipelinegateway.scheduler_link import SchedulerLink
 from services.pipelinegateway.settings import PipelineGatewaySettings
 from services.pipelinegateway.waiting import Waiting

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from services.pipelinegateway.passed_headers import HEADER_KEY, Header, for_record, for_reply
+from services.pipelinegateway.core.passed_headers import HEADER_KEY, Header, for_record, for_reply
 from shared.kafka import headers as kafka
 from shared.kafka.names import record_key
 from shared.tracing.context import NAMES, trace_id

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
-from services.pipelinegateway import record_size
-from services.pipelinegateway.answers import value_of
 from services.pipelinegateway.calls import Call
+from services.pipelinegateway.core import record_size
+from services.pipelinegateway.core.answers import value_of
 from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.routes import Route
 from services.pipelinegateway.spans import consumed, produce

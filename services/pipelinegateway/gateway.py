@@ -7,15 +7,15 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 
 from services.pipelinegateway.calls import Call
-from services.pipelinegateway.deadlines import HEADER_TIMEOUT, timeout_seconds
+from services.pipelinegateway.core.deadlines import HEADER_TIMEOUT, timeout_seconds
+from services.pipelinegateway.core.passed_headers import Header
+from services.pipelinegateway.core.pipeline_metadata import describe
+from services.pipelinegateway.core.request_ids import RequestIds
+from services.pipelinegateway.core.resources import Kind, Resource
 from services.pipelinegateway.exchange import Exchange, Patience
 from services.pipelinegateway.models import Models
 from services.pipelinegateway.models_behind import ModelsBehind
-from services.pipelinegateway.passed_headers import Header
-from services.pipelinegateway.pipeline_metadata import describe
 from services.pipelinegateway.pipelines import Pipelines
-from services.pipelinegateway.request_ids import RequestIds
-from services.pipelinegateway.resources import Kind, Resource
 from services.pipelinegateway.routes import Route
 from shared.errors import NotFound, Unavailable
 from shared.names import HEADER_REQUEST_ID

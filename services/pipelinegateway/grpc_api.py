@@ -10,13 +10,13 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
-from services.pipelinegateway.answers import BadAnswer, code_name, metric_code
 from services.pipelinegateway.calls import Call
+from services.pipelinegateway.core.answers import BadAnswer, code_name, metric_code
+from services.pipelinegateway.core.passed_headers import Header
+from services.pipelinegateway.core.pipeline_metadata import to_proto
+from services.pipelinegateway.core.resources import Kind, Resource, resource_of
 from services.pipelinegateway.gateway import EXTENSIONS, NAME, Gateway, timeout_header
 from services.pipelinegateway.metrics import GRPC, GatewayMetrics
-from services.pipelinegateway.passed_headers import Header
-from services.pipelinegateway.pipeline_metadata import to_proto
-from services.pipelinegateway.resources import Kind, Resource, resource_of
 from services.pipelinegateway.rest_codec import check_request
 from services.pipelinegateway.spans import answered_grpc, serve_grpc
 from shared.errors import InvalidInput, NotFound, NotImplementedYet, SeldonError

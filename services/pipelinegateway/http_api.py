@@ -6,15 +6,15 @@ from typing import Final
 import orjson
 
 from services.pipelinegateway import rest_codec
-from services.pipelinegateway.asgi import JSON, Headers, Receive, Scope, Send, error_body, respond
 from services.pipelinegateway.calls import Call
+from services.pipelinegateway.core.passed_headers import Header
+from services.pipelinegateway.core.resources import Path, Verb, parse_path, resource_of
 from services.pipelinegateway.exchange import CallerGone, Patience
 from services.pipelinegateway.gateway import EXTENSIONS, NAME, Gateway, timeout_header
 from services.pipelinegateway.http_body import decoded, header, header_length, read_body
 from services.pipelinegateway.metrics import REST, GatewayMetrics
-from services.pipelinegateway.passed_headers import Header
-from services.pipelinegateway.resources import Path, Verb, parse_path, resource_of
 from services.pipelinegateway.spans import answered_http, serve_http
+from shared.asgi import JSON, Headers, Receive, Scope, Send, error_body, respond
 from shared.errors import NotFound, SeldonError
 from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID

@@ -3,9 +3,9 @@
 import zlib
 from typing import Final
 
-from services.pipelinegateway.asgi import Headers, Receive
+from services.pipelinegateway.core.record_size import body_limit, check_body
 from services.pipelinegateway.exchange import CallerGone
-from services.pipelinegateway.record_size import body_limit, check_body
+from shared.asgi import Headers, Receive
 from shared.errors import InvalidInput
 
 _GZIP_WINDOW: Final = 31

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from services.pipelinegateway.answer_topics import AnswerTopics
-from services.pipelinegateway.resources import Kind, Resource
+from services.pipelinegateway.core.resources import Kind, Resource
 from services.pipelinegateway.routes import Route
 from shared.errors import NotFound
 from shared.kafka.names import TopicNames

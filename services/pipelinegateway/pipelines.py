@@ -6,8 +6,9 @@ from collections import defaultdict
 from typing import Final
 
 from services.pipelinegateway.answer_topics import AnswerTopics
-from services.pipelinegateway.resources import Kind, Resource
-from services.pipelinegateway.routes import Definition, Route
+from services.pipelinegateway.core.definitions import Definition
+from services.pipelinegateway.core.resources import Kind, Resource
+from services.pipelinegateway.routes import Route
 from shared.errors import NotFound, RejectedRequest, Unavailable
 from shared.kafka.names import TopicNames
 from shared.kafka.topics import TopicAdmin

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from google.protobuf.message import DecodeError
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
-from services.pipelinegateway.answers import BadAnswer
-from services.pipelinegateway.asgi import JSON, Headers
+from services.pipelinegateway.core.answers import BadAnswer
+from shared.asgi import JSON, Headers
 from shared.errors import InvalidInput
 from shared.oip.binary_tensors import BinaryOutputs, take_binary_outputs
 from shared.oip.json_codec import request_from_json, response_to_binary

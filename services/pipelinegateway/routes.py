@@ -3,33 +3,8 @@
 import asyncio
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from services.pipelinegateway.resources import Resource
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A pipeline as the scheduler sent it: what calls, readiness and metadata need of it."""
-
-    name: str
-    uid: str
-    version: int
-    steps: tuple["Step", ...]
-    outputs: tuple[str, ...] | None
-    """References of the output's tensors; None for a pipeline without an output."""
-    output_names: dict[str, str] = field(default_factory=dict)
-    """New names of the output's tensors, by reference."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One model of a pipeline; without inputs it takes the pipeline's own."""
-
-    model: str
-    inputs: tuple[str, ...] = ()
-    names: dict[str, str] = field(default_factory=dict)
-    """New names of its input tensors, by reference."""
+from services.pipelinegateway.core.resources import Resource
 
 
 class Route:

@@ -9,7 +9,7 @@ from mlops.chainer.chainer_pb2 import PipelineUpdateMessage, PipelineUpdateStatu
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 
-from services.pipelinegateway.definitions import definition_of
+from services.pipelinegateway.core.definitions import definition_of
 from services.pipelinegateway.pipelines import Pipelines
 from shared.errors import SeldonError
 from shared.logs import logger

@@ -3,8 +3,8 @@
 from typing import Final
 
 from services.pipelinegateway.calls import Call
-from services.pipelinegateway.passed_headers import Header
-from services.pipelinegateway.resources import route_of
+from services.pipelinegateway.core.passed_headers import Header
+from services.pipelinegateway.core.resources import route_of
 from services.pipelinegateway.routes import Route
 from shared.kafka import headers as kafka
 from shared.kafka.reader import Record

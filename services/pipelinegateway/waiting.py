@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from services.pipelinegateway.request_ids import RequestIds
+from services.pipelinegateway.core.request_ids import RequestIds
 from shared.errors import Overloaded, SeldonError
 from shared.kafka.reader import Record
 

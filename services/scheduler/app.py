@@ -11,17 +11,17 @@ from mlops.chainer import chainer_pb2_grpc
 from mlops.health import health_pb2_grpc
 from mlops.scheduler import scheduler_pb2_grpc
 
-from services.scheduler.agent_api import AgentService
-from services.scheduler.api import SchedulerService
+from services.scheduler.api.health import HealthService
+from services.scheduler.api.http import http_app
+from services.scheduler.api.service import SchedulerService
 from services.scheduler.engine import Engine
-from services.scheduler.health_api import HealthService
-from services.scheduler.http_api import http_app
-from services.scheduler.pipelines.chainer_api import ChainerService
+from services.scheduler.envoy.server import SERVICE as XDS_SERVICE
+from services.scheduler.envoy.server import XdsServer
+from services.scheduler.peers.agents import AgentService
+from services.scheduler.peers.engines import ChainerService
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.sharing import Sharing
-from services.scheduler.store import Store
-from services.scheduler.xds_server import SERVICE as XDS_SERVICE
-from services.scheduler.xds_server import XdsServer
+from services.scheduler.store.database import Store
 from shared import rpc
 from shared.logs import logger
 from shared.probes import VERSION, HttpServer, Readiness

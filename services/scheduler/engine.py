@@ -9,9 +9,8 @@ from mlops.agent import agent_pb2
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler import metrics
-from services.scheduler.control import Control
-from services.scheduler.core import Core
-from services.scheduler.effects import (
+from services.scheduler.core.decisions import Core
+from services.scheduler.core.effects import (
     BecameReady,
     Effect,
     ModelChanged,
@@ -26,23 +25,24 @@ from services.scheduler.effects import (
     ServerChanged,
     Tell,
 )
-from services.scheduler.feeds import Coalescer, Feed
-from services.scheduler.lifecycle import ModelState, version_status
-from services.scheduler.link import Link
-from services.scheduler.members.fleet import Fleet, Kind, Member
-from services.scheduler.members.instructions import instruction_message
-from services.scheduler.members.links import MemberLinks
-from services.scheduler.model_gateways import ModelGateways
-from services.scheduler.pipelines.control import PipelineControl
-from services.scheduler.pipelines.feed import PipelineNews
-from services.scheduler.pipelines.state import Pipelines
-from services.scheduler.pipelines.uid import UidMaker
-from services.scheduler.publisher import Outcome, Publisher
+from services.scheduler.core.members.fleet import Fleet, Kind, Member
+from services.scheduler.core.members.instructions import instruction_message
+from services.scheduler.core.models.control import Control
+from services.scheduler.core.models.gateways import ModelGateways
+from services.scheduler.core.models.lifecycle import ModelState, version_status
+from services.scheduler.core.models.status import model_status, server_status
+from services.scheduler.core.pipelines.control import PipelineControl
+from services.scheduler.core.pipelines.state import Pipelines
+from services.scheduler.core.state import ReplicaKey, VersionKey
+from services.scheduler.envoy.publisher import Outcome, Publisher
+from services.scheduler.envoy.server import XdsServer
+from services.scheduler.feeds.feed import Coalescer, Feed
+from services.scheduler.feeds.pipelines import PipelineNews
+from services.scheduler.links.link import Link
+from services.scheduler.links.members import MemberLinks
 from services.scheduler.sharing import Sharing
-from services.scheduler.state import ReplicaKey, VersionKey
-from services.scheduler.status import model_status, server_status
-from services.scheduler.store import Store
-from services.scheduler.xds_server import XdsServer
+from services.scheduler.store.database import Store
+from services.scheduler.uid import UidMaker
 from shared.logs import logger
 
 SERVER_FEED_PERIOD: Final = 0.25

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlops.scheduler import scheduler_pb2
 
-from services.agent.artifact_version import ROOT, Listing, choose_mlserver_folder, choose_triton_folder
-from services.agent.mlserver_settings import (
+from services.agent.repository.artifact_version import ROOT, Listing, choose_mlserver_folder, choose_triton_folder
+from services.agent.repository.mlserver_settings import (
     EnvoyAddress,
     adapt_settings,
     generate_settings,

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlops.scheduler import scheduler_pb2
 
-from services.agent.holdings import DoesNotFit, HeldModel, Holdings, ModelState, instances, same_model
-from services.agent.proxy_names import Addressed, is_model_path, resolve, rewrite_path
-from services.agent.recovery import plan_recovery
-from services.agent.server_answers import cause, grpc_says_not_loaded, index_state, rest_says_not_loaded
+from services.agent.core.holdings import DoesNotFit, HeldModel, Holdings, ModelState, instances, same_model
+from services.agent.core.proxy_names import Addressed, is_model_path, resolve, rewrite_path
+from services.agent.core.recovery import plan_recovery
+from services.agent.server.answers import cause, grpc_says_not_loaded, index_state, rest_says_not_loaded
 from shared.errors import NotFound
 from tests.agent.artifacts import definition
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.envoy_counts import snapshot
-from services.agent.inference_counts import (
+from services.agent.core.envoy_counts import snapshot
+from services.agent.core.inference_counts import (
     BUCKET,
     SECONDS,
     SUM,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.agent.inference_counts import OwnCounts
-from services.agent.metrics import AgentMetrics
+from services.agent.core.inference_counts import OwnCounts
+from services.agent.metrics.endpoint import AgentMetrics
 
 LABELS = 'server="mlserver",server_replica="0"'
 MODEL_GAUGES = (

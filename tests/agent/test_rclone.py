@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from mlops.scheduler import scheduler_pb2
 
-from services.agent.artifacts import Artifacts
-from services.agent.rclone import DownloadFailed, Rclone
-from services.agent.remotes import RemotesFile
-from services.agent.storage import Remote
+from services.agent.storage.artifacts import Artifacts
+from services.agent.storage.rclone import DownloadFailed, Rclone
+from services.agent.storage.remotes import RemotesFile
+from services.agent.storage.uris import Remote
 from shared.errors import DeadlineExceeded
 
 

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from services.agent.cold_path import ColdPath
-from services.agent.holdings import Holdings
-from services.agent.inference_counts import OwnCounts
-from services.agent.reverse_proxy_http import ReverseProxyHttp
+from services.agent.core.holdings import Holdings
+from services.agent.core.inference_counts import OwnCounts
+from services.agent.proxy.cold_path import ColdPath
+from services.agent.proxy.http import ReverseProxyHttp
 from shared.probes import HttpServer
 from tests.peers.ports import free_ports
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlops.scheduler import scheduler_pb2
 
-from services.agent.remotes import parse_config
-from services.agent.storage import Remote, download_folder, parse_remote, source_of
+from services.agent.storage.remotes import parse_config
+from services.agent.storage.uris import Remote, download_folder, parse_remote, source_of
 from shared.errors import InvalidInput
 
 option_names = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)

@@ -12,12 +12,12 @@ from aiohttp import web
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 from mlops.v2_dataplane import v2_dataplane_pb2_grpc
 
-from services.agent.cold_path import ColdPath
-from services.agent.holdings import Holdings
-from services.agent.inference_counts import OwnCounts
-from services.agent.inference_server import InferenceServer
-from services.agent.reverse_proxy_grpc import ReverseProxyGrpc, make_server
-from services.agent.reverse_proxy_http import ReverseProxyHttp
+from services.agent.core.holdings import Holdings
+from services.agent.core.inference_counts import OwnCounts
+from services.agent.proxy.cold_path import ColdPath
+from services.agent.proxy.grpc import ReverseProxyGrpc, make_server
+from services.agent.proxy.http import ReverseProxyHttp
+from services.agent.server.client import InferenceServer
 from shared.probes import HttpServer
 from shared.tracing.config import Enabled
 from shared.tracing.tracer import tracing

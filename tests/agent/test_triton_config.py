@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.text_proto import parse, unquote
-from services.agent.triton_config import cpu_instances, with_name
+from services.agent.repository.text_proto import parse, unquote
+from services.agent.repository.triton_config import cpu_instances, with_name
 from shared.errors import InvalidInput
 
 FULL = """\

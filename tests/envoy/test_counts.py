@@ -9,8 +9,8 @@ import grpc.aio
 import pytest
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
-from services.agent.envoy_stats import EnvoyStats
-from services.agent.inference_counts import BUCKET, INFINITE, SECONDS, SUM, TOTAL, Counts, Series
+from services.agent.core.inference_counts import BUCKET, INFINITE, SECONDS, SUM, TOTAL, Counts, Series
+from services.agent.metrics.envoy_stats import EnvoyStats
 from tests.envoy.conftest import World
 from tests.peers.inference import FAIL_BOTH, FAIL_SERVER
 from tests.peers.mesh import ROOT

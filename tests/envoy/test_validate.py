@@ -10,9 +10,9 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from services.scheduler.routing import NO_GATEWAY, NO_ROUTE, Endpoint, PipelinePlan, Plan, RoutePlan, Upstream
-from services.scheduler.xds_plans import resources
-from services.scheduler.xds_resources import CLUSTER, ENDPOINTS, SCOPE
+from services.scheduler.core.envoy.plans import resources
+from services.scheduler.core.envoy.resources import CLUSTER, ENDPOINTS, SCOPE
+from services.scheduler.core.routing import NO_GATEWAY, NO_ROUTE, Endpoint, PipelinePlan, Plan, RoutePlan, Upstream
 from tests.peers.mesh import Mesh, envoy_binary, envoy_environment
 
 DIRECT, AGENT, IPV6 = ("10.0.0.1", 8080, 8081), ("10.0.0.2", 9999, 9998), ("fd00::1", 8080, 8081)

@@ -15,8 +15,8 @@ from fastapi import FastAPI, Request, Response
 from google.protobuf.message import Message
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.hodometer_receiver.core.record import Record, RecordLevel
 from services.hodometer_receiver.http_api import http_app
-from services.hodometer_receiver.record import Record, RecordLevel
 from shared.probes import HttpServer, Readiness
 from tests.peers.ports import free_port
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.hodometer.collection import Collection
-from services.hodometer.fields import FIELDS, Level
+from services.hodometer.core.fields import FIELDS, Level
 from services.hodometer.settings import settings_of
 from tests.hodometer.peers import (
     HOST,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.hodometer.counting import is_active_experiment, is_model, is_running_pipeline, server_values
+from services.hodometer.core.counting import is_active_experiment, is_model, is_running_pipeline, server_values
 from tests.hodometer.peers import Versions, pipeline, replica, server
 
 RUNNING = {"PipelineCreate", "PipelineCreating", "PipelineReady"}

@@ -8,9 +8,9 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.hodometer.event import event_of, query_of, text_of
-from services.hodometer.fields import Level, Value
-from services.hodometer_receiver.events import event_of as received
+from services.hodometer.core.event import event_of, query_of, text_of
+from services.hodometer.core.fields import Level, Value
+from services.hodometer_receiver.core.events import event_of as received
 from tests.hodometer.test_fields import EVERYTHING, NAMES
 
 CLUSTER_ID = UUID("7d8e1a0e-8d54-4c63-9c2f-5f5b6b1d6f11")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.hodometer.fields import FIELDS, Level, Value, fill
+from services.hodometer.core.fields import FIELDS, Level, Value, fill
 
 CLUSTER = {
     "collector_version": "0.1.0",

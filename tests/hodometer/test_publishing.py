@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from services.hodometer.event import event_of
-from services.hodometer.fields import Level
+from services.hodometer.core.event import event_of
+from services.hodometer.core.fields import Level
 from services.hodometer.publishing import Publisher
 from tests.hodometer.peers import HOST, ScriptedReceiver, Waits, receiver_url
 from tests.hodometer.test_fields import EVERYTHING

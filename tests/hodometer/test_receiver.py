@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.hodometer_receiver.events import event_of
+from services.hodometer_receiver.core.events import event_of
+from services.hodometer_receiver.core.record import MOST_EVENTS, Record, RecordLevel
 from services.hodometer_receiver.http_api import LARGEST_EVENT
-from services.hodometer_receiver.record import MOST_EVENTS, Record, RecordLevel
 from services.hodometer_receiver.settings import ReceiverSettings
 from shared.errors import InvalidInput
 from tests.hodometer.peers import receiver_url

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.hodometer.retries import publish_again, publish_delays, scheduler_delays
+from services.hodometer.core.retries import publish_again, publish_delays, scheduler_delays
 
 
 def test_publishing_is_tried_again_twenty_times_with_growing_delays() -> None:

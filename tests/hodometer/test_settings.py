@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.hodometer.__main__ import load
-from services.hodometer.fields import Level
+from services.hodometer.core.fields import Level
+from services.hodometer.core.tls_settings import Tls
+from services.hodometer.core.variables import InvalidSettings
 from services.hodometer.settings import HodometerSettings, settings_of
-from services.hodometer.tls_settings import Tls
-from services.hodometer.variables import InvalidSettings
 
 PORTS = {"SCHEDULER_PLAINTXT_PORT": "9004", "SCHEDULER_TLS_PORT": "9044"}
 CERTIFICATES = {

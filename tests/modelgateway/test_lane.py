@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modelgateway.lane import Lane
+from services.modelgateway.core.lane import Lane
 
 Job = tuple[bytes | None, int]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
-from services.modelgateway.payloads import Poison, request_of
+from services.modelgateway.core.payloads import Poison, request_of
 
 
 def response(raw: bytes | None) -> ModelInferResponse:

@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 from xds.service.discovery.v3 import discovery_pb2
 
-from services.scheduler.xds_resources import CLUSTER, ENDPOINTS, SCOPE, ResourceKey
+from services.scheduler.core.envoy.resources import CLUSTER, ENDPOINTS, SCOPE, ResourceKey
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 Refusal = Callable[[discovery_pb2.Resource], str]

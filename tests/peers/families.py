@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import yaml
 from prometheus_client import CollectorRegistry
 
-from services.agent.inference_counts import OwnCounts
-from services.agent.metrics import AgentMetrics
+from services.agent.core.inference_counts import OwnCounts
+from services.agent.metrics.endpoint import AgentMetrics
 from services.dataflow import metrics as dataflow
 from services.modelgateway.metrics import GatewayMetrics as ModelGatewayMetrics
 from services.pipelinegateway.metrics import GatewayMetrics as PipelineGatewayMetrics

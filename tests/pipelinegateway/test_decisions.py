@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pipelinegateway.answers import HTTP_STATUS, BadAnswer, StepFailed, metric_code, value_of
 from services.pipelinegateway.calls import Call
-from services.pipelinegateway.deadlines import timeout_seconds
-from services.pipelinegateway.passed_headers import for_record, for_reply
-from services.pipelinegateway.record_size import body_limit, check, record_bytes
-from services.pipelinegateway.request_ids import RequestIds
-from services.pipelinegateway.resources import Kind, Resource, Verb, parse_path, resource_of
+from services.pipelinegateway.core.answers import HTTP_STATUS, BadAnswer, StepFailed, metric_code, value_of
+from services.pipelinegateway.core.deadlines import timeout_seconds
+from services.pipelinegateway.core.passed_headers import for_record, for_reply
+from services.pipelinegateway.core.record_size import body_limit, check, record_bytes
+from services.pipelinegateway.core.request_ids import RequestIds
+from services.pipelinegateway.core.resources import Kind, Resource, Verb, parse_path, resource_of
 from shared.errors import InvalidInput, NotFound, PayloadTooLarge, RejectedRequest
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.pipelinegateway.pipeline_metadata import describe, to_proto
-from services.pipelinegateway.routes import Definition, Step
+from services.pipelinegateway.core.definitions import Definition, Step
+from services.pipelinegateway.core.pipeline_metadata import describe, to_proto
 
 
 def _tensor(name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from compose.process.home import Home
 from compose.process.program import Program
 from compose.process.stack import Stack
 from compose.prometheus import install
-from services.hodometer.fields import Level
+from services.hodometer.core.fields import Level
 from services.hodometer.settings import settings_of
 from services.hodometer_receiver.settings import ReceiverSettings
 from shared.errors import InvalidInput

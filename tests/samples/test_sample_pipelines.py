@@ -8,8 +8,8 @@ import pytest
 from mlops.scheduler.scheduler_pb2 import Model, Pipeline
 
 from compose.process.home import REPOSITORY
-from services.scheduler.pipelines.cycles import check_across
-from services.scheduler.pipelines.definition import normalise, validate
+from services.scheduler.core.pipelines.cycles import check_across
+from services.scheduler.core.pipelines.definition import normalise, validate
 from shared.errors import InvalidInput, RejectedRequest
 from shared.manifests.reader import read_resources
 

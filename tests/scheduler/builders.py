@@ -2,7 +2,7 @@
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.state import Address, Replica
+from services.scheduler.core.state import Address, Replica
 
 
 def model(

@@ -15,7 +15,7 @@ from mlops.scheduler import scheduler_pb2_grpc
 
 from services.scheduler.app import serve
 from services.scheduler.settings import SchedulerSettings
-from services.scheduler.store import Store
+from services.scheduler.store.database import Store
 from shared import rpc
 from tests.peers.agent import AgentPeer
 from tests.peers.envoy import EnvoyPeer, Refusal, XdsClient

@@ -13,19 +13,19 @@ from pathlib import Path
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.control import Control
-from services.scheduler.core import Core
-from services.scheduler.effects import BecameReady, Effect, PublishRoutes, SaveMembers, SavePipeline, Tell
-from services.scheduler.members.fleet import Fleet, Kind, Member
-from services.scheduler.members.part import Phase
-from services.scheduler.members.rounds import HAND_OVER_SECONDS, Answer, Operation
-from services.scheduler.model_gateways import ModelGateways
-from services.scheduler.pipelines.control import PipelineControl
-from services.scheduler.pipelines.state import Pipeline, Pipelines
-from services.scheduler.routing import NO_GATEWAY, PipelinePlan
-from services.scheduler.state import Address, State
-from services.scheduler.store_pipelines import read_pipelines, write_pipeline
-from services.scheduler.store_schema import migrate
+from services.scheduler.core.decisions import Core
+from services.scheduler.core.effects import BecameReady, Effect, PublishRoutes, SaveMembers, SavePipeline, Tell
+from services.scheduler.core.members.fleet import Fleet, Kind, Member
+from services.scheduler.core.members.part import Phase
+from services.scheduler.core.members.rounds import HAND_OVER_SECONDS, Answer, Operation
+from services.scheduler.core.models.control import Control
+from services.scheduler.core.models.gateways import ModelGateways
+from services.scheduler.core.pipelines.control import PipelineControl
+from services.scheduler.core.pipelines.state import Pipeline, Pipelines
+from services.scheduler.core.routing import NO_GATEWAY, PipelinePlan
+from services.scheduler.core.state import Address, State
+from services.scheduler.store.pipelines import read_pipelines, write_pipeline
+from services.scheduler.store.schema import migrate
 from shared.errors import StateConflict
 from shared.kafka.names import GroupNames
 from shared.owners import share

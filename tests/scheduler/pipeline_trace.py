@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from textwrap import dedent
 
-from services.scheduler.control import Control
-from services.scheduler.core import Core
-from services.scheduler.effects import Effect, PublishRoutes, Tell
-from services.scheduler.members.fleet import Fleet, Kind, Member
-from services.scheduler.members.rounds import Answer, Operation
-from services.scheduler.model_gateways import ModelGateways
-from services.scheduler.pipelines.control import PipelineControl
-from services.scheduler.pipelines.state import Pipeline, Pipelines
-from services.scheduler.pipelines.status import engine_status, gateway_status
-from services.scheduler.routing import PipelinePlan
-from services.scheduler.state import Address, State
-from services.scheduler.store_pipelines import read_pipelines, write_pipeline
-from services.scheduler.store_schema import migrate
+from services.scheduler.core.decisions import Core
+from services.scheduler.core.effects import Effect, PublishRoutes, Tell
+from services.scheduler.core.members.fleet import Fleet, Kind, Member
+from services.scheduler.core.members.rounds import Answer, Operation
+from services.scheduler.core.models.control import Control
+from services.scheduler.core.models.gateways import ModelGateways
+from services.scheduler.core.pipelines.control import PipelineControl
+from services.scheduler.core.pipelines.state import Pipeline, Pipelines
+from services.scheduler.core.pipelines.status import engine_status, gateway_status
+from services.scheduler.core.routing import PipelinePlan
+from services.scheduler.core.state import Address, State
+from services.scheduler.store.pipelines import read_pipelines, write_pipeline
+from services.scheduler.store.schema import migrate
 from shared.kafka.names import GroupNames
 from tests.scheduler.builders import model, pipeline
 

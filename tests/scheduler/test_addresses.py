@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.scheduler import addresses
-from services.scheduler.addresses import ended_when_moved, resolve
-from services.scheduler.link import Link
+from services.scheduler.links.link import Link
+from services.scheduler.peers import addresses
+from services.scheduler.peers.addresses import ended_when_moved, resolve
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from mlops.health import health_pb2_grpc as own_health_pb2_grpc
 from mlops.scheduler import scheduler_pb2 as pb
 from xds.service.discovery.v3 import discovery_pb2
 
-from services.scheduler.placement import NO_REPLICAS, NO_SERVER
-from services.scheduler.xds_resources import CLUSTER, SCOPE, ResourceKey
+from services.scheduler.core.envoy.resources import CLUSTER, SCOPE, ResourceKey
+from services.scheduler.core.models.placement import NO_REPLICAS, NO_SERVER
 from tests.peers.agent import AgentPeer
 from tests.peers.ports import free_port
 from tests.scheduler.builders import model

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.definition import need_of
-from services.scheduler.effects import ModelChanged
-from services.scheduler.lifecycle import ModelState, version_status
-from services.scheduler.placement import place
-from services.scheduler.reconcile import offers, reconcile
-from services.scheduler.route_plan import plan_routes
-from services.scheduler.state import LOADED, SERVING, ReplicaKey, VersionKey
+from services.scheduler.core.effects import ModelChanged
+from services.scheduler.core.models.definition import need_of
+from services.scheduler.core.models.lifecycle import ModelState, version_status
+from services.scheduler.core.models.placement import place
+from services.scheduler.core.models.reconcile import offers, reconcile
+from services.scheduler.core.models.route_plan import plan_routes
+from services.scheduler.core.state import LOADED, SERVING, ReplicaKey, VersionKey
 from shared.errors import RejectedRequest
 from tests.scheduler.builders import model
 from tests.scheduler.world import Agent, World, plan_of

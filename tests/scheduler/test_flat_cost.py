@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.control import Control
-from services.scheduler.effects import Effect
-from services.scheduler.inventory import Announced
-from services.scheduler.state import ReplicaKey, VersionKey
-from services.scheduler.xds_resources import CLUSTER, ENDPOINTS, SCOPE, ResourceKey
+from services.scheduler.core.effects import Effect
+from services.scheduler.core.envoy.resources import CLUSTER, ENDPOINTS, SCOPE, ResourceKey
+from services.scheduler.core.models.control import Control
+from services.scheduler.core.models.inventory import Announced
+from services.scheduler.core.state import ReplicaKey, VersionKey
 from tests.scheduler.builders import model, replica
 from tests.scheduler.conftest import running
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.effects import ModelChanged, PipelineChanged
-from services.scheduler.members.fleet import Kind
-from services.scheduler.members.rounds import Answer, Operation
-from services.scheduler.pipelines.reconcile import reconcile
-from services.scheduler.pipelines.routes import routed_members
-from services.scheduler.pipelines.status import engine_status, gateway_status
-from services.scheduler.routing import NO_GATEWAY
-from services.scheduler.state import Address
-from services.scheduler.status import gateway_status as model_gateway_status
+from services.scheduler.core.effects import ModelChanged, PipelineChanged
+from services.scheduler.core.members.fleet import Kind
+from services.scheduler.core.members.rounds import Answer, Operation
+from services.scheduler.core.models.status import gateway_status as model_gateway_status
+from services.scheduler.core.pipelines.reconcile import reconcile
+from services.scheduler.core.pipelines.routes import routed_members
+from services.scheduler.core.pipelines.status import engine_status, gateway_status
+from services.scheduler.core.routing import NO_GATEWAY
+from services.scheduler.core.state import Address
 from shared.errors import RejectedRequest
 from tests.scheduler.builders import model, pipeline
 from tests.scheduler.members_world import MembersWorld, Peer

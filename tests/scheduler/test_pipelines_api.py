@@ -13,7 +13,7 @@ from mlops.chainer import chainer_pb2
 from mlops.health import health_pb2, health_pb2_grpc
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.xds_resources import SCOPE, ResourceKey
+from services.scheduler.core.envoy.resources import SCOPE, ResourceKey
 from shared.owners import owners_of
 from tests.peers.envoy import EnvoyPeer
 from tests.peers.ports import free_port

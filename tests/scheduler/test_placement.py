@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.placement import (
+from services.scheduler.core.models.placement import (
     EXPLAINER_CAPABILITY,
     NO_REPLICAS,
     NO_SERVER,

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.members.ring import Ring
-from services.scheduler.pipelines.uid import UidMaker
+from services.scheduler.core.members.ring import Ring
+from services.scheduler.uid import UidMaker
 
 KEYS = [f"pipeline-{n}" for n in range(40)]
 NAMES = st.sets(st.sampled_from([f"flow-{n}" for n in range(8)]), min_size=1)

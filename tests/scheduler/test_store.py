@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.members.fleet import Kind
-from services.scheduler.members.part import Part
-from services.scheduler.pipelines.state import Pipeline, PipelineVersion
-from services.scheduler.routing import PipelinePlan
-from services.scheduler.state import Model, ReplicaKey, Server, Version
-from services.scheduler.store import Store
+from services.scheduler.core.members.fleet import Kind
+from services.scheduler.core.members.part import Part
+from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
+from services.scheduler.core.routing import PipelinePlan
+from services.scheduler.core.state import Model, ReplicaKey, Server, Version
+from services.scheduler.store.database import Store
 from tests.scheduler.builders import model, pipeline, replica
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,8 +167,8 @@ async def test_models_of_a_database_without_pipelines_are_kept(tmp_path: Path) -
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from services.scheduler.state import Model, Version
-from services.scheduler.store import Store
+from services.scheduler.core.state import Model, Version
+from services.scheduler.store.database import Store
 from tests.scheduler.builders import model
 
 async def main():

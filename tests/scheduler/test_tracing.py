@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from services.scheduler.app import serve
 from services.scheduler.settings import SchedulerSettings
-from services.scheduler.store import Store
+from services.scheduler.store.database import Store
 from shared import rpc
 from shared.errors import InvalidInput
 from tests.peers.otlp import Receiver, receiver

@@ -7,9 +7,9 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from xds.service.discovery.v3 import discovery_pb2
 
-from services.scheduler.xds_cache import Versioned, XdsCache, versioned
-from services.scheduler.xds_resources import CLUSTER, ENDPOINTS, SCOPE, ResourceKey
-from services.scheduler.xds_stream import XdsStream
+from services.scheduler.core.envoy.cache import Versioned, XdsCache, versioned
+from services.scheduler.core.envoy.resources import CLUSTER, ENDPOINTS, SCOPE, ResourceKey
+from services.scheduler.core.envoy.stream import XdsStream
 from tests.peers.envoy import XdsClient
 
 NAMES = ("iris", "wine", "digits")

@@ -5,13 +5,13 @@ from textwrap import dedent
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.control import Control
-from services.scheduler.effects import BecameReady, Effect, PublishRoutes, SendLoad, SendUnload
-from services.scheduler.inventory import Announced
-from services.scheduler.lifecycle import version_status
-from services.scheduler.placement import NO_REPLICAS, NO_SERVER
-from services.scheduler.routing import RoutePlan
-from services.scheduler.state import ReplicaKey, Server, State, VersionKey
+from services.scheduler.core.effects import BecameReady, Effect, PublishRoutes, SendLoad, SendUnload
+from services.scheduler.core.models.control import Control
+from services.scheduler.core.models.inventory import Announced
+from services.scheduler.core.models.lifecycle import version_status
+from services.scheduler.core.models.placement import NO_REPLICAS, NO_SERVER
+from services.scheduler.core.routing import RoutePlan
+from services.scheduler.core.state import ReplicaKey, Server, State, VersionKey
 from shared.names import internal_name, split_internal_name
 from tests.scheduler.builders import model, replica
 from tests.scheduler.world import restored

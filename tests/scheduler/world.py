@@ -11,11 +11,11 @@ from math import inf
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.control import Control
-from services.scheduler.effects import BecameReady, Effect, PublishRoutes, SendLoad, SendUnload
-from services.scheduler.inventory import Announced
-from services.scheduler.routing import NO_ROUTE, RoutePlan
-from services.scheduler.state import Model, Replica, ReplicaKey, Server, State, Version, VersionKey
+from services.scheduler.core.effects import BecameReady, Effect, PublishRoutes, SendLoad, SendUnload
+from services.scheduler.core.models.control import Control
+from services.scheduler.core.models.inventory import Announced
+from services.scheduler.core.routing import NO_ROUTE, RoutePlan
+from services.scheduler.core.state import Model, Replica, ReplicaKey, Server, State, Version, VersionKey
 from shared.errors import StateConflict
 from tests.scheduler.builders import replica
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.pipelines.definition import normalise
+from services.scheduler.core.pipelines.definition import normalise
 
 
 def step(name: str, *inputs: str, **settings: Any) -> pb.PipelineStep:

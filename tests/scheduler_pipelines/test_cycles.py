@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.pipelines.cycles import check_across, find_cycle, show
+from services.scheduler.core.pipelines.cycles import check_across, find_cycle, show
 from shared.errors import RejectedRequest
 from tests.scheduler_pipelines.builders import normal, step
 

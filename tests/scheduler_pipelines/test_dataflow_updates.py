@@ -4,7 +4,7 @@ from google.protobuf import text_format
 from mlops.chainer import chainer_pb2 as chainer
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.pipelines.dataflow_updates import creation, deletion
+from services.scheduler.core.pipelines.dataflow_updates import creation, deletion
 from shared.kafka.names import TopicNames
 from tests.scheduler_pipelines.builders import normal, step
 

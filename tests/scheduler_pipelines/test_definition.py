@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.pipelines.cycles import check_across
-from services.scheduler.pipelines.dataflow_updates import creation
-from services.scheduler.pipelines.definition import normalise, validate
+from services.scheduler.core.pipelines.cycles import check_across
+from services.scheduler.core.pipelines.dataflow_updates import creation
+from services.scheduler.core.pipelines.definition import normalise, validate
 from shared.errors import RejectedRequest
 from shared.kafka.names import TopicNames
 from tests.scheduler_pipelines.builders import normal, pipeline, step

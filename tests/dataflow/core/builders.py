@@ -7,7 +7,7 @@ import numpy as np
 from mlops.chainer.chainer_pb2 import PipelineStepUpdate, PipelineUpdateMessage
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
-from services.dataflow.topology import Topology
+from services.dataflow.core.topology import Topology
 from shared.kafka.names import TopicNames
 from shared.oip.tensors import to_raw, type_inputs, type_outputs
 

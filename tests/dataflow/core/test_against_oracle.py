@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from services.dataflow.flow import Arrival, Emission, Flow, Outcome, Place
-from services.dataflow.topology import Topology
+from services.dataflow.core.flow import Arrival, Emission, Flow, Outcome, Place
+from services.dataflow.core.topology import Topology
 from shared.kafka.headers import ERROR
 from tests.dataflow.core.builders import NAMES, message, partitions, read_request, read_response, request, response
 from tests.dataflow.core.oracle import Named, NodeSpec, Source, Story, describe

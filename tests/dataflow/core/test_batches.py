@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.dataflow import batch_header
-from services.dataflow.batch_header import Share
-from services.dataflow.merging import merged, split
-from services.dataflow.messages import parse
+from services.dataflow.core import batch_header
+from services.dataflow.core.batch_header import Share
+from services.dataflow.core.merging import merged, split
+from services.dataflow.core.messages import parse
 from shared.errors import InvalidInput
 from shared.kafka.headers import BATCH
 from tests.dataflow.core.builders import NAMES, read_request, read_response, response, topology

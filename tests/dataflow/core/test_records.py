@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
-from services.dataflow.flow import Flow
-from services.dataflow.topology import Topology
+from services.dataflow.core.flow import Flow
+from services.dataflow.core.topology import Topology
 from shared.errors import InvalidInput
 from shared.kafka.headers import BATCH, ERROR
 from tests.dataflow.core.builders import NAMES, message, partitions, request, response, topology

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.dataflow.flow import Arrival, Emission, Flow, Outcome, Place
-from services.dataflow.topology import Topology
+from services.dataflow.core.flow import Arrival, Emission, Flow, Outcome, Place
+from services.dataflow.core.topology import Topology
 from shared.kafka.headers import BATCH, DEADLINE, ERROR, ERROR_CODE
 from tests.dataflow.core.builders import NAMES, partitions, read_request, read_response, request, response
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
-from services.dataflow.pipelines import Pipelines
+from services.dataflow.kafka.pipelines import Pipelines
 from shared.kafka.clients import KafkaClients
 from shared.kafka.config import KafkaConfig
 from shared.kafka.names import GroupNames, TopicNames

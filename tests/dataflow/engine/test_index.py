@@ -1,6 +1,6 @@
 """Who gets which record."""
 
-from services.dataflow.index import Index
+from services.dataflow.core.index import Index
 
 ACCEPTS = {"p.inputs": {"p"}, "m.outputs": {"p", "other"}, "errors": {"p"}}
 

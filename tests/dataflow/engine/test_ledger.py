@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dataflow.ledger import Ledger, Start
+from services.dataflow.core.ledger import Ledger, Start
 
 SOURCES = [("in", 0), ("out", 0)]
 SINK = ("sink", 0)

@@ -1,0 +1,1 @@
+"""What the agent decides and counts, without server, disk or clock."""

@@ -1,0 +1,1 @@
+"""The models of this replica: loaded, unloaded, brought back, and remembered on disk."""

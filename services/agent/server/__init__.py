@@ -1,0 +1,1 @@
+"""The inference server beside the agent: its repository calls and what its answers mean."""

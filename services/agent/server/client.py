@@ -1,0 +1,115 @@
+"""The inference server beside the agent, over its gRPC port: repository calls, liveness and coming back to life."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from mlops.v2_dataplane import v2_dataplane_pb2, v2_dataplane_pb2_grpc
+
+from services.agent.server.answers import cause, index_state, is_passing
+from shared.errors import SeldonError, Unavailable
+from shared.rpc import CLIENT_OPTIONS, channel, unlimited
+from shared.rpc_tracing import client_span
+from shared.tracing.spans import NO_SPAN, Span
+from shared.tracing.tracer import OFF, Tracer
+
+SERVICE = v2_dataplane_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_CONTROL_SECONDS = 60.0
+_UNLOAD_SECONDS = 120.0
+_LIVE_SECONDS = 2.0
+
+
+class ServerRejected(SeldonError):
+    """The server answered that it cannot do it; the sentence is its own."""
+
+
+class InferenceServer:
+    """One server, called `kind` (`mlserver` or `triton`) in messages. All calls raise Unavailable for failures that may
+    pass and ServerRejected for those that will not."""
+
+    def __init__(self, kind: str, host: str, grpc_port: int, tracer: Tracer = OFF) -> None:
+        self._tracer = tracer
+        self.kind = kind
+        self.target = f"{host}:{grpc_port}"
+        # One connection each, so that large inference messages do not hold up control calls.
+        self._control = channel(self.target)
+        self.inference = channel(self.target, unlimited(CLIENT_OPTIONS))
+        self._stub: Any = v2_dataplane_pb2_grpc.GRPCInferenceServiceStub(self._control)
+
+    async def close(self) -> None:
+        await self._control.close(None)
+        await self.inference.close(None)
+
+    async def live(self) -> bool:
+        """Whether the server answers at all; models do not matter for it."""
+        try:
+            answer = await self._stub.ServerLive(v2_dataplane_pb2.ServerLiveRequest(), timeout=_LIVE_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.live)
+
+    async def wait_live(self, deadline: float) -> None:
+        """Return as soon as the server answers. Raises Unavailable after `deadline` seconds."""
+        try:
+            async with asyncio.timeout(deadline):
+                while not await self.live():
+                    state = self._control.get_state(try_to_connect=True)
+                    if state is grpc.ChannelConnectivity.READY:
+                        # It accepts connections and does not answer yet; nothing else tells when it will.
+                        await asyncio.sleep(0.1)
+                    else:
+                        await self._control.wait_for_state_change(state)
+        except TimeoutError:
+            raise Unavailable(f"{self.kind} at {self.target} does not answer, waited {deadline:.0f} s") from None
+
+    async def lifetimes(self) -> AsyncIterator[bool]:
+        """For ever: True each time a connection to a live server exists anew, False each time it is lost."""
+        while True:
+            state = self._control.get_state(try_to_connect=True)
+            if state is not grpc.ChannelConnectivity.READY:
+                await self._control.wait_for_state_change(state)
+                continue
+            if not await self.live():
+                await asyncio.sleep(0.1)
+                continue
+            yield True
+            # Whatever it changes to, the connection is gone: a new one may be with a restarted server.
+            await self._control.wait_for_state_change(grpc.ChannelConnectivity.READY)
+            yield False
+
+    async def load(self, internal: str, deadline: float, under: Span = NO_SPAN) -> None:
+        """Load a model from the repository folder; one already loaded is loaded again."""
+        request = v2_dataplane_pb2.RepositoryModelLoadRequest(model_name=internal)
+        with self._span("RepositoryModelLoad", under) as span:
+            await self._call(self._stub.RepositoryModelLoad, request, deadline, f"load {internal}", span)
+
+    async def unload(self, internal: str, under: Span = NO_SPAN) -> None:
+        """Unload a model; one that is not loaded is fine."""
+        request = v2_dataplane_pb2.RepositoryModelUnloadRequest(model_name=internal)
+        with self._span("RepositoryModelUnload", under) as span:
+            try:
+                await self._stub.RepositoryModelUnload(request, timeout=_UNLOAD_SECONDS, metadata=span.headers())
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    raise self._meaning(error, f"unload {internal}") from None
+
+    def _span(self, method: str, under: Span) -> Span:
+        return client_span(self._tracer, f"{SERVICE}/{method}", under)
+
+    async def index(self) -> dict[str, str]:
+        """State by internal name of every model the server knows of."""
+        request = v2_dataplane_pb2.RepositoryIndexRequest()
+        answer = await self._call(self._stub.RepositoryIndex, request, _CONTROL_SECONDS, "list its models")
+        return {model.name: index_state(model.state) for model in answer.models}
+
+    async def _call(self, method: Any, request: Any, deadline: float, purpose: str, span: Span = NO_SPAN) -> Any:
+        try:
+            return await method(request, timeout=deadline, metadata=span.headers())
+        except grpc.aio.AioRpcError as error:
+            raise self._meaning(error, purpose) from None
+
+    def _meaning(self, error: grpc.aio.AioRpcError, purpose: str) -> SeldonError:
+        kind = Unavailable if is_passing(error.code().name) else ServerRejected
+        return kind(f"{self.kind} could not {purpose}: {cause(error.details() or error.code().name)}")

@@ -1,0 +1,1 @@
+"""Where artifacts come from: storage URIs, rclone and its remotes."""

@@ -1,0 +1,1 @@
+"""The scheduler's instructions: which pipeline versions this engine runs."""

@@ -1,0 +1,1 @@
+"""Pipeline versions at work on Kafka: records read, records written, offsets committed."""

@@ -1,0 +1,1 @@
+"""What an event must look like, and what is kept of it."""

@@ -1,0 +1,90 @@
+"""What a submitted model definition means: whether it is valid, and what it changes."""
+
+from enum import Enum
+from typing import Final
+
+from mlops.scheduler import scheduler_pb2 as pb
+
+from services.scheduler.core.models.placement import Need
+from services.scheduler.core.state import Version
+from shared.errors import InvalidInput, RejectedRequest
+from shared.names import validate_name
+
+MAX_FIRST_VERSION: Final = 2**31
+"""Version numbers are 32 bits wide on the wire; this leaves room for as many updates again."""
+
+
+class Change(Enum):
+    """What a submission does to the latest version."""
+
+    NONE = "nothing changed; placement is tried again"
+    IN_PLACE = "replica counts or metadata; the version keeps its number"
+    NEW_VERSION = "anything that changes how the model is loaded"
+
+
+def validate(model: pb.Model) -> None:
+    """Raise RejectedRequest or InvalidInput naming the first wrong field."""
+    if not model.HasField("meta"):
+        raise RejectedRequest("model has no meta: set meta.name")
+    validate_name("model", model.meta.name)
+    if not model.HasField("modelSpec"):
+        raise RejectedRequest(f"model {model.meta.name} has no modelSpec: set modelSpec.uri")
+    generation = model.meta.kubernetesMeta.generation
+    if generation > MAX_FIRST_VERSION:
+        raise InvalidInput.of_field("meta.kubernetesMeta.generation", generation, f"at most {MAX_FIRST_VERSION}")
+    spec, deployment = model.modelSpec, model.deploymentSpec
+    if not spec.uri.strip():
+        raise RejectedRequest(f"model {model.meta.name} has an empty modelSpec.uri: set where its artifact is")
+    if any(not requirement.strip() for requirement in spec.requirements):
+        raise RejectedRequest(f"model {model.meta.name} has a blank modelSpec.requirements entry: remove it")
+    if spec.HasField("explainer") and not (spec.explainer.modelRef or spec.explainer.pipelineRef):
+        raise RejectedRequest(f"model {model.meta.name} explains nothing: set explainer.modelRef or pipelineRef")
+    if spec.HasField("llm") and not (spec.llm.modelRef or spec.llm.pipelineRef):
+        raise RejectedRequest(f"model {model.meta.name} refers to nothing: set llm.modelRef or llm.pipelineRef")
+    if deployment.minReplicas > max(deployment.replicas, 0):
+        raise InvalidInput.of_field(
+            "deploymentSpec.minReplicas", deployment.minReplicas, f"at most replicas ({deployment.replicas})"
+        )
+    if 0 < deployment.maxReplicas < deployment.replicas:
+        raise InvalidInput.of_field(
+            "deploymentSpec.replicas", deployment.replicas, f"at most maxReplicas ({deployment.maxReplicas})"
+        )
+
+
+def compare(old: pb.Model, new: pb.Model) -> Change:
+    """What changes when `new` replaces `old`. Runtime info is an observation, not a wish, and is left out."""
+    if _spec(old) != _spec(new):
+        return Change.NEW_VERSION
+    return Change.NONE if _without_runtime(old) == _without_runtime(new) else Change.IN_PLACE
+
+
+def _without_runtime(model: pb.Model) -> pb.Model:
+    copy = pb.Model()
+    copy.CopyFrom(model)
+    copy.modelSpec.CopyFrom(_spec(model))
+    return copy
+
+
+def _spec(model: pb.Model) -> pb.ModelSpec:
+    spec = pb.ModelSpec()
+    spec.CopyFrom(model.modelSpec)
+    spec.ClearField("modelRuntimeInfo")
+    return spec
+
+
+def first_version_number(model: pb.Model) -> int:
+    """The Kubernetes generation where there is one, so that versions of a re-created resource do not start over."""
+    return max(1, model.meta.kubernetesMeta.generation)
+
+
+def need_of(version: Version) -> Need:
+    """The placement question for a version."""
+    spec, deployment = version.definition.modelSpec, version.definition.deploymentSpec
+    return Need(
+        capabilities=tuple(requirement.strip() for requirement in spec.requirements),
+        memory=version.needed_bytes,
+        replicas=deployment.replicas,
+        min_replicas=deployment.minReplicas,
+        server=spec.server if spec.HasField("server") and spec.server else None,
+        explainer=spec.HasField("explainer"),
+    )

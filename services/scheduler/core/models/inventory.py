@@ -1,0 +1,87 @@
+"""What an agent says it holds, entered into the books: the agent is believed."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from mlops.scheduler import scheduler_pb2 as pb
+
+from services.scheduler.core.models.definition import Change, compare
+from services.scheduler.core.models.reconcile import has_left, set_replica
+from services.scheduler.core.state import (
+    LOADED,
+    LOADING,
+    SERVING,
+    Model,
+    Replica,
+    ReplicaKey,
+    ReplicaState,
+    State,
+    Version,
+    VersionKey,
+)
+
+_MISFIT: Final = "loaded from another definition"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A version that an agent says it holds."""
+
+    key: VersionKey
+    definition: pb.Model
+
+
+def take_inventory(state: State, key: ReplicaKey, replica: Replica, held: list[Announced], now: float) -> set[str]:
+    """What the agent lists is loaded, what it does not list is not. Returns the models touched."""
+    touched = {version.model for version in replica.copies} | forget_strays(state, key)
+    announced = {entry.key for entry in held}
+    for entry in sorted(held, key=lambda entry: entry.key, reverse=True):
+        touched.add(entry.key.model)
+        _take_in(state, entry, key, now)
+    for missing in replica.copies - announced:
+        lost = state.version(missing)
+        status = lost.replicas.get(key.replica) if lost is not None else None
+        if lost is None or status is None:
+            replica.copies.discard(missing)
+            continue
+        wanted = status.state in LOADING | SERVING
+        new = ReplicaState.LOAD_REQUESTED if wanted else ReplicaState.UNLOADED
+        set_replica(state, missing, lost, key.replica, new, now)
+    return touched
+
+
+def forget_strays(state: State, where: ReplicaKey) -> set[str]:
+    """What a replica held beyond the books is told anew by its agent. Returns the models concerned."""
+    concerned = set()
+    for model in state.models.values():
+        kept = {stray: told for stray, told in model.strays.items() if stray[0] != where}
+        if len(kept) < len(model.strays):
+            model.strays = kept
+            concerned.add(model.name)
+    return concerned
+
+
+def _take_in(state: State, entry: Announced, where: ReplicaKey, now: float) -> None:
+    """One held copy. One that nobody asked for is adopted if its model is unknown.
+
+    Else it is retired: a version that has meanwhile found another server, one that is out of date, one loaded from
+    another definition.
+    """
+    model = state.models.setdefault(entry.key.model, Model(entry.key.model))
+    version = model.versions.get(entry.key.version)
+    if version is None:
+        if model.versions and not model.deleted and entry.key.version > model.latest.number:
+            # What is wished for stays the latest.
+            number = entry.key.version + 1
+            model.versions[number] = Version(number, model.latest.definition, now)
+        version = model.versions[entry.key.version] = Version(entry.key.version, entry.definition, now)
+    elif version.server not in (None, where.server) and not has_left(version):
+        model.strays[where, version.number] = False
+        return
+    version.server = where.server
+    if compare(version.definition, entry.definition) is Change.NEW_VERSION:
+        set_replica(state, entry.key, version, where.replica, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, _MISFIT)
+        return
+    status = version.replicas.get(where.replica)
+    if status is None or status.state not in LOADED:
+        set_replica(state, entry.key, version, where.replica, ReplicaState.LOADED, now)

@@ -1,0 +1,1 @@
+"""What the core wants routed, on its way to every connected Envoy."""

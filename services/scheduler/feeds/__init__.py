@@ -1,0 +1,1 @@
+"""Changes as clients subscribe to them: the current state first, then every change."""

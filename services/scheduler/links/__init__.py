@@ -1,0 +1,1 @@
+"""The way of instructions to connected agents, gateways and dataflow engines."""

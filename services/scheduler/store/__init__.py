@@ -1,0 +1,1 @@
+"""Desired state on disk: SQLite with one writer."""

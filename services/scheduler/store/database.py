@@ -1,0 +1,173 @@
+"""Desired state on disk: SQLite in WAL mode, one writer thread, many changes in one commit."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mlops.scheduler import scheduler_pb2 as pb
+
+from services.scheduler.core.members.fleet import Kind
+from services.scheduler.core.members.part import Part
+from services.scheduler.core.pipelines.state import Pipeline
+from services.scheduler.core.state import Model, ReplicaKey, Server, State, Version
+from services.scheduler.store.pipelines import Write, read_pipelines, write_pipeline
+from services.scheduler.store.schema import migrate
+
+
+class Store:
+    """Reads once, at start; afterwards only writes. Observed state is never stored: agents report it again."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        migrate(self._connection, path)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._waiting: list[tuple[Write, asyncio.Future[None]]] = []
+        self._flushing = False
+
+    def restore(self) -> tuple[State, set[ReplicaKey]]:
+        """The desired state, and the replicas that were registered when it was last written."""
+        state = State()
+        models = "SELECT name, deleted_at, at_gateways FROM model"
+        for name, deleted_at, at_gateways in self._connection.execute(models):
+            state.models[name] = Model(name, deleted_at=deleted_at, gateway=Part(ended=not at_gateways))
+        rows = self._connection.execute("SELECT model, number, definition, created, server, runtime_info FROM version")
+        for name, number, definition, created, server, info in rows:
+            version = Version(number, pb.Model.FromString(definition), created, server)
+            version.runtime_info = pb.ModelRuntimeInfo.FromString(info) if info is not None else None
+            state.models[name].versions[number] = version
+        for name in [name for name, model in state.models.items() if not model.versions]:
+            del state.models[name]
+        servers = "SELECT name, shared, expected, minimum, maximum, kubernetes_meta FROM server"
+        for name, shared, expected, minimum, maximum, meta in self._connection.execute(servers):
+            server_meta = pb.KubernetesMeta.FromString(meta) if meta is not None else None
+            state.servers[name] = Server(name, bool(shared), expected, minimum, maximum, server_meta)
+        replicas = {ReplicaKey(*row) for row in self._connection.execute("SELECT server, replica FROM replica")}
+        return state, replicas
+
+    def restore_pipelines(self) -> dict[str, Pipeline]:
+        """All pipelines by name."""
+        return read_pipelines(self._connection)
+
+    def restore_members(self) -> dict[Kind, set[str]]:
+        """Who was connected when it was last written, by kind."""
+        members: dict[Kind, set[str]] = {kind: set() for kind in Kind}
+        for kind, name in self._connection.execute("SELECT kind, name FROM member"):
+            members[Kind(kind)].add(name)
+        return members
+
+    def save_model(self, name: str, model: Model | None) -> asyncio.Future[None]:
+        """Write a model as it is now, or forget it. The future is done when it is on disk."""
+        if model is None:
+            return self._submit(lambda db: _delete(db, "model", name))
+        versions = [
+            (
+                name,
+                version.number,
+                version.definition.SerializeToString(),
+                version.created,
+                version.server,
+                version.runtime_info.SerializeToString() if version.runtime_info is not None else None,
+            )
+            for version in model.versions.values()
+        ]
+        row = (name, model.deleted_at, not model.gateway.ended)
+
+        def write(db: sqlite3.Connection) -> None:
+            _delete(db, "model", name)
+            db.execute("INSERT INTO model VALUES (?, ?, ?)", row)
+            db.executemany("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?)", versions)
+
+        return self._submit(write)
+
+    def save_server(self, name: str, server: Server | None) -> asyncio.Future[None]:
+        """Write a server's bounds and known replicas as they are now, or forget it."""
+        if server is None:
+            return self._submit(lambda db: _delete(db, "server", name))
+        meta = server.kubernetes_meta.SerializeToString() if server.kubernetes_meta is not None else None
+        row = (name, server.shared, server.expected, server.minimum, server.maximum, meta)
+        replicas = [(name, index) for index in server.replicas]
+
+        def write(db: sqlite3.Connection) -> None:
+            _delete(db, "server", name)
+            db.execute("INSERT INTO server VALUES (?, ?, ?, ?, ?, ?)", row)
+            db.executemany("INSERT INTO replica VALUES (?, ?)", replicas)
+
+        return self._submit(write)
+
+    def save_pipeline(self, name: str, pipeline: Pipeline | None) -> asyncio.Future[None]:
+        """Write a pipeline as it is now, or forget it."""
+        return self._submit(write_pipeline(name, pipeline))
+
+    def save_members(self, kind: Kind, names: Iterable[str]) -> asyncio.Future[None]:
+        """Write down who is to be waited for after a restart."""
+        rows = [(kind.value, name) for name in names]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM member WHERE kind = ?", (kind.value,))
+            db.executemany("INSERT INTO member VALUES (?, ?)", rows)
+
+        return self._submit(write)
+
+    def _submit(self, write: Write) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((write, done))
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush, loop)
+        return done
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch, self._waiting = self._waiting, []
+        if not batch:
+            self._flushing = False
+            return
+        committed = loop.run_in_executor(self._writer, self._commit, [write for write, _ in batch])
+        committed.add_done_callback(lambda result: self._committed(batch, result, loop))
+
+    def _commit(self, writes: list[Write]) -> None:
+        with _transaction(self._connection) as db:
+            for write in writes:
+                write(db)
+
+    def _committed(
+        self,
+        batch: list[tuple[Write, asyncio.Future[None]]],
+        result: asyncio.Future[None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        error = result.exception()
+        for _, done in batch:
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+        self._flush(loop)
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._writer.shutdown(wait=True)
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _delete(db: sqlite3.Connection, table: str, name: str) -> None:
+    db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
