@@ -73,7 +73,7 @@ def client_span(tracer: Tracer, method: str, under: Span, metadata: Sequence[tup
     return tracer.below(under, method, CLIENT, attributes=_about(method, metadata))
 
 
-def told(metadata: Metadata, span: Span) -> Metadata:
+def with_trace(metadata: Metadata, span: Span) -> Metadata:
     """The metadata of a call that passes on its caller's, with `span` as the parent of what follows."""
     headers = span.headers()
     names = [name for name, _ in headers]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from services.modelgateway.core.lane import Lane
+from services.modelgateway.core.call_queue import CallQueue
 from services.modelgateway.outputs import Destination
 from shared.kafka.progress import Progress
 from shared.kafka.reader import Record
@@ -33,7 +33,7 @@ class Feed:
     """Its consumer group."""
     destination: Destination
     owners: tuple[str, ...]
-    lane: Lane[Job]
+    queue: CallQueue[Job]
     progress: dict[TopicPartition, Progress] = field(default_factory=dict)
     committed: dict[TopicPartition, int] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], Progress] = field(default_factory=dict)

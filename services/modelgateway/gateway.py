@@ -64,7 +64,7 @@ class Gateway:
         stopped = set(partitions) & feed.progress.keys()
         self._clients.reader.remove(stopped)
         ended = {id(feed.progress[partition]) for partition in stopped}
-        feed.lane.drop(lambda job: id(job.progress) in ended)
+        feed.queue.drop(lambda job: id(job.progress) in ended)
         working = [task for task, progress in feed.tasks.items() if id(progress) in ended]
         if working:
             _, late = await asyncio.wait(working, timeout=seconds)
@@ -89,40 +89,40 @@ class Gateway:
         """Until cancelled. Raises Unavailable when the broker has lost its records."""
         while True:
             try:
-                batches = await self._clients.reader.poll()
+                polled = await self._clients.reader.poll()
             except KafkaError as error:
                 _log.warning("not read", reason=str(error) or type(error).__name__, retry_seconds=_POLL_DELAY)
                 await asyncio.sleep(_POLL_DELAY)
                 continue
-            if batches:
-                self._accept(batches)
+            if polled:
+                self._accept(polled)
 
-    def _accept(self, batches: Mapping[TopicPartition, list[Record]]) -> None:
+    def _accept(self, polled: Mapping[TopicPartition, list[Record]]) -> None:
         touched: dict[str, Feed] = {}
         read = time.perf_counter()
         read_ns = time.time_ns() if self._tracer.on else 0
-        for partition, records in batches.items():
+        for partition, records in polled.items():
             feed = self._by_topic.get(partition.topic)
             progress = feed.progress.get(partition) if feed is not None else None
             if feed is None or progress is None:
                 continue
             for record in records:
                 progress.begin(record.offset)
-                feed.lane.put(Job(record, progress, read, read_ns), record.key, len(record.value or b""))
+                feed.queue.put(Job(record, progress, read, read_ns), record.key, len(record.value or b""))
             touched[feed.model] = feed
-        self._metrics.polled.observe(sum(map(len, batches.values())))
+        self._metrics.polled.observe(sum(map(len, polled.values())))
         for feed in touched.values():
             self._start_calls(feed)
 
     def _start_calls(self, feed: Feed) -> None:
-        for job in feed.lane.startable():
+        for job in feed.queue.startable():
             task = asyncio.create_task(self._work(feed, job))
             feed.tasks[task] = job.progress
             task.add_done_callback(feed.tasks.pop)
-        if feed.lane.full and not feed.paused:
+        if feed.queue.full and not feed.paused:
             feed.paused = True
             self._pause(feed, feed.progress)
-        elif feed.paused and feed.lane.drained:
+        elif feed.paused and feed.queue.drained:
             feed.paused = False
             for partition in feed.progress:
                 self._clients.reader.resume(partition)
@@ -132,17 +132,17 @@ class Gateway:
             self._clients.reader.pause(partition)
 
     async def _work(self, feed: Feed, job: Job) -> None:
-        lane, record = feed.lane, job.record
+        queue, record = feed.queue, job.record
         self._metrics.wait_seconds.labels(feed.model).observe(time.perf_counter() - job.read)
         trace = begin(self._tracer, record, feed.model, job.read_ns) if self._tracer.on else UNTRACED
         with contextlib.ExitStack() as stack:
             stack.callback(self._start_calls, feed)
-            stack.callback(lane.finished, record.key)
+            stack.callback(queue.finished, record.key)
             stack.enter_context(trace.consume)
             try:
                 outcome = await self._call(feed.model, record, trace)
             finally:
-                lane.called()
+                queue.called()
             self._start_calls(feed)
             await self._outputs.write(feed.destination, record, outcome, trace)
             job.progress.finish(record.offset)

@@ -9,7 +9,7 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from services.modelgateway.commits import Commits
-from services.modelgateway.core.lane import Lane
+from services.modelgateway.core.call_queue import CallQueue
 from services.modelgateway.feed import Feed
 from services.modelgateway.gateway import Gateway
 from services.modelgateway.metrics import GatewayMetrics
@@ -61,7 +61,7 @@ class Models:
             if feed is None:
                 destination = Destination(model, outputs, counts[outputs], errors, counts[errors])
                 group = self._clients.config.groups.gateway(MODEL_GATEWAY, model, self._max_consumers)
-                feed = Feed(model, group, destination, owners, Lane(self._workers))
+                feed = Feed(model, group, destination, owners, CallQueue(self._workers))
             mine = {TopicPartition(inputs, number) for number in share(owners, self._name, counts[inputs])}
             await self._hand_over(feed, feed.progress.keys() - mine, _HAND_OVER_SECONDS)
             await self._take_up(feed, inputs, mine - feed.progress.keys())
@@ -109,8 +109,8 @@ class Models:
         self._gateway.add(feed, topic, {**oldest, **committed})
 
     def _show(self, feed: Feed) -> None:
-        lane, metrics = feed.lane, self._metrics
-        metrics.in_flight.labels(feed.model).set_function(lambda: lane.calling)
-        metrics.queued.labels(feed.model).set_function(lambda: lane.queued)
-        metrics.unacknowledged.labels(feed.model).set_function(lambda: lane.unacknowledged)
+        queue, metrics = feed.queue, self._metrics
+        metrics.in_flight.labels(feed.model).set_function(lambda: queue.calling)
+        metrics.queued.labels(feed.model).set_function(lambda: queue.queued)
+        metrics.unacknowledged.labels(feed.model).set_function(lambda: queue.unacknowledged)
         metrics.paused.labels(feed.model).set_function(lambda: feed.paused)

@@ -15,8 +15,8 @@ from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler.core.decisions import Core
 from services.scheduler.core.effects import BecameReady, Effect, PublishRoutes, SaveMembers, SavePipeline, Tell
+from services.scheduler.core.members.deployment import Phase
 from services.scheduler.core.members.fleet import Fleet, Kind, Member
-from services.scheduler.core.members.part import Phase
 from services.scheduler.core.members.rounds import HAND_OVER_SECONDS, Answer, Operation
 from services.scheduler.core.models.control import Control
 from services.scheduler.core.models.gateways import ModelGateways
@@ -62,7 +62,7 @@ class Peer:
         told, success = tell.instruction, not self.fail_next
         self.fail_next = False
         uid = tell.pipeline.uid if tell.pipeline else ""
-        version = tell.pipeline.version if tell.pipeline else told.part.version
+        version = tell.pipeline.version if tell.pipeline else told.deployment.version
         reason = "" if success else "out of luck"
         self.outbox.append(
             Answer(self.name, tell.resource, version, told.timestamp, told.operation, success, reason, uid)
@@ -200,7 +200,7 @@ class MembersWorld:
             address = (peer.address.host, peer.address.http_port, peer.address.grpc_port)
             for plan in self._possible_plans(pipeline.scope):
                 assert address not in plan.gateways, f"{peer.name} is to stop {tell.resource}, which Envoy sends there"
-        ends = tell.kind is Kind.ENGINE and not tell.instruction.part.wanted and not pipeline.is_ending
+        ends = tell.kind is Kind.ENGINE and not tell.instruction.deployment.wanted and not pipeline.is_ending
         current = {version.definition.uid for version in pipeline.ordered()}
         if ends and tell.pipeline.uid in current:
             newer = {v.definition.uid for v in pipeline.ordered() if v.number > tell.pipeline.version}
@@ -360,7 +360,7 @@ class MembersWorld:
         )
         found: dict[str, list[str]] = {}
         for uid, part in parts:
-            for member, hold in part.holds.items():
+            for member, hold in part.assignments.items():
                 if hold.phase is Phase.READY:
                     found.setdefault(member, []).append(uid)
         return found

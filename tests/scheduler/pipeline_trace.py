@@ -89,7 +89,7 @@ class PipelineTrace:
         """The member answers the last instruction about `about`: `<resource>` or `<pipeline>_<version>`."""
         tell = next(tell for tell in reversed(self.told) if tell.instruction.member == name and about in _names(tell))
         told = tell.instruction
-        uid, version = (tell.pipeline.uid, tell.pipeline.version) if tell.pipeline else ("", told.part.version)
+        uid, version = (tell.pipeline.uid, tell.pipeline.version) if tell.pipeline else ("", told.deployment.version)
         answer = Answer(name, tell.resource, version, told.timestamp, told.operation, not failure, failure, uid)
         said = f"failed: {failure}" if failure else "did it"
         self._event(f"{name} {about}: {said}", self.core.answered(tell.kind, answer, self.now))
@@ -150,7 +150,7 @@ def _describe(tell: Tell) -> str:
 
 
 def _names(tell: Tell) -> tuple[str, ...]:
-    version = tell.pipeline.version if tell.pipeline else tell.instruction.part.version
+    version = tell.pipeline.version if tell.pipeline else tell.instruction.deployment.version
     return tell.resource, f"{tell.resource}_{version}"
 
 

@@ -137,7 +137,7 @@ def check_at_rest(w: MembersWorld) -> None:
     for loaded in w.core.models.state.models.values():
         state, reason = model_gateway_status(loaded, loaded.latest, gateways)
         assert state == ("ModelTerminated" if loaded.deleted else "ModelAvailable"), (loaded.name, reason)
-        assert set(loaded.gateway.holds) == (
+        assert set(loaded.gateway.assignments) == (
             set() if loaded.deleted else set(gateways.fleet.owners(gateways.key(loaded.name)))
         )
 

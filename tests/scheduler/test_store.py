@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Kind
-from services.scheduler.core.members.part import Part
 from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
 from services.scheduler.core.routing import PipelinePlan
 from services.scheduler.core.state import Model, ReplicaKey, Server, Version
@@ -108,7 +108,7 @@ async def test_pipelines_and_members_come_back(tmp_path: Path) -> None:
 def some_version(number: int, *, superseded: bool = False, ended: bool = False) -> PipelineVersion:
     definition = pipeline("alpha", "iris")
     definition.version, definition.uid = number, f"uid{number}"
-    engine = Part(number, wanted=not (superseded or ended), ended=ended)
+    engine = Deployment(number, wanted=not (superseded or ended), ended=ended)
     return PipelineVersion(definition, 10.0 + number, superseded, engine)
 
 
@@ -120,7 +120,7 @@ def some_pipeline() -> Pipeline:
         deleted_at=15.5,
         leaving=[some_version(4)],
         past=[some_version(7, ended=True), some_version(3, ended=True)],
-        gateway=Part(ended=False),
+        gateway=Deployment(ended=False),
         published=plan,
         taken=plan,
     )

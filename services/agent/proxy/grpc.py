@@ -22,7 +22,7 @@ from shared.errors import InvalidInput, RejectedRequest, SeldonError
 from shared.names import HEADER_COUNTED, HEADER_INTERNAL_MODEL, HEADER_MODEL, HEADER_REQUEST_ID
 from shared.oip.rename import rename
 from shared.rpc import SERVER_OPTIONS, server, unlimited
-from shared.rpc_tracing import Metadata, client_span, server_span, told
+from shared.rpc_tracing import Metadata, client_span, server_span, with_trace
 from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import OFF, Tracer
 
@@ -96,7 +96,7 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
 
     async def _ask(self, unary: Any, request: bytes, call: "_Call") -> bytes:
         with client_span(self._tracer, call.method, call.span, call.metadata) as span:
-            metadata = told(call.metadata, span)
+            metadata = with_trace(call.metadata, span)
             return await _pass_on(unary(request, metadata=metadata, timeout=call.context.time_remaining()), call)
 
     @contextlib.contextmanager
@@ -128,7 +128,7 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
         with self._call(context, _STREAM_METHOD, stream=True) as call:
             call.internal = self._internal_name(context)
             with client_span(self._tracer, call.method, call.span, call.metadata) as span:
-                async for response in self._model_stream(call, requests, told(call.metadata, span)):
+                async for response in self._model_stream(call, requests, with_trace(call.metadata, span)):
                     yield response
 
     async def _model_stream(

@@ -59,10 +59,10 @@ class Repository:
         folder = self.models / internal
         if not folder.exists():
             return
-        doomed = self._staging / f"{internal}.removed"
-        shutil.rmtree(doomed, ignore_errors=True)
-        os.rename(folder, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        removed = self._staging / f"{internal}.removed"
+        shutil.rmtree(removed, ignore_errors=True)
+        os.rename(folder, removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 def list_folder(folder: Path) -> Listing:

@@ -8,7 +8,7 @@ from services.dataflow.core.records import Emission, Outcome, Problem
 from services.dataflow.core.topology import Topology
 from shared.errors import InvalidInput
 from shared.kafka.headers import BATCH, DEADLINE, ERROR, ERROR_CODE, PIPELINE, PIPELINE_VERSION, Headers
-from shared.kafka.names import partition_of
+from shared.kafka.names import partition_of as partition_among
 
 VISIT: Final = "seldon-visit"
 """On what goes to a model in a pipeline with cycles, and on its answer: how often the step was visited before."""
@@ -21,9 +21,9 @@ _INTAKE: Final = Kind.INTAKE
 _MOST_PARTITIONS: Final = 1_000_000
 
 
-def lane_of(key: bytes) -> int:
+def partition_of(key: bytes) -> int:
     """The partition that the key asks for, on a topic with any number of them."""
-    return partition_of(key, _MOST_PARTITIONS)
+    return partition_among(key, _MOST_PARTITIONS)
 
 
 class Emitter:
@@ -47,7 +47,7 @@ class Emitter:
         self,
         node: Node,
         key: bytes,
-        lane: int,
+        partition: int,
         value: bytes,
         headers: Headers,
         extra: Iterable[tuple[str, bytes]] = (),
@@ -56,27 +56,27 @@ class Emitter:
         kept = [header for header in headers if header[0] not in dropped]
         kept += self._stamp
         kept += extra
-        self._emit(node.sink, key, lane, value, kept)
+        self._emit(node.sink, key, partition, value, kept)
 
-    def send_error(self, topic: str, key: bytes, lane: int, headers: Headers, error: "Failure") -> None:
+    def send_error(self, topic: str, key: bytes, partition: int, headers: Headers, error: "Failure") -> None:
         kept = [header for header in headers if header[0] not in _REPLACED]
         kept += self._stamp
         kept.append((ERROR, error.name.encode()))
         if error.code is not None:
             kept.append((ERROR_CODE, error.code))
-        self._emit(topic, key, lane, error.text, kept)
+        self._emit(topic, key, partition, error.text, kept)
 
     def problem(self, kind: str, sentence: str, headers: Headers) -> None:
         """`headers` are those of the record, or of the request."""
         self.outcome.problems.append(Problem(kind, sentence, headers))
 
-    def lane_in(self, topic: str, lane: int) -> int:
+    def partition_in(self, topic: str, partition: int) -> int:
         """The partition of a topic that a lane ends up in."""
-        return min(lane, self._last[topic])
+        return min(partition, self._last[topic])
 
-    def _emit(self, topic: str, key: bytes, lane: int, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    def _emit(self, topic: str, key: bytes, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> None:
         last = self._last[topic]
-        self.outcome.emissions.append(Emission(topic, lane if lane < last else last, key, value, headers))
+        self.outcome.emissions.append(Emission(topic, partition if partition < last else last, key, value, headers))
 
 
 class Failure:

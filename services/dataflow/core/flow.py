@@ -11,7 +11,7 @@ from services.dataflow.core.loops import Loops
 from services.dataflow.core.merging import split
 from services.dataflow.core.messages import parse
 from services.dataflow.core.records import Arrival, Emission, Outcome, Place, Problem
-from services.dataflow.core.run import Part, SharedPlace
+from services.dataflow.core.request import RecordShare, SharedPlace
 from services.dataflow.core.single_pass import SinglePass
 from services.dataflow.core.timers import Timers
 from services.dataflow.core.topology import Topology
@@ -89,7 +89,7 @@ class Flow:
     @property
     def in_flight(self) -> int:
         """Requests that are not finished."""
-        return len(self._main.runs) + (len(self._intake.runs) if self._intake else 0)
+        return len(self._main.requests) + (len(self._intake.requests) if self._intake else 0)
 
     def _forget_marks(self, now_ms: int) -> None:
         if self._marks_end is None:
@@ -132,7 +132,7 @@ class Flow:
     def _enter(
         self, stage: Loops | SinglePass, arrival: Arrival, key: bytes, source: str, feed: Feed, *, is_failed: bool
     ) -> None:
-        part = Part(_place(arrival), arrival.headers, None)
+        record = RecordShare(_place(arrival), arrival.headers, None)
         fingerprint = hash(arrival.value)
         message = None
         if not is_failed:
@@ -140,9 +140,9 @@ class Flow:
                 message = parse(arrival.value, is_request=arrival.topic.endswith(".inputs"))
             except InvalidInput as error:
                 self._problem("unparsable", f"{_described(arrival)}: {error}", arrival)
-                stage.refused(key, part, source, fingerprint, f"its input is unreadable: {error}")
+                stage.refused(key, record, source, fingerprint, f"its input is unreadable: {error}")
                 return
-        stage.entered(key, part, source, fingerprint, feed, message)
+        stage.entered(key, record, source, fingerprint, feed, message)
 
     def _take_answer(self, arrival: Arrival, key: bytes, headers: Mapping[str, bytes], step: int) -> None:
         if ERROR in headers:
@@ -152,18 +152,18 @@ class Flow:
         try:
             message = parse(arrival.value, is_request=False)
             if not shares:
-                self._main.answered(key, _part(arrival, headers), step, message)
+                self._main.answered(key, _record_share(arrival, headers), step, message)
                 return
             pieces = split(message, [share.rows for share in shares])
         except InvalidInput as error:
             self._problem("unparsable", f"{_described(arrival)}: {error}", arrival)
             name = self._topology.main.nodes[step].name
             failure = Failure(name, f"its answer is unreadable: {error}".encode())
-            for member, part in self._parts(arrival, key, headers, shares):
-                self._main.failed(member, part, step, failure)
+            for member, record in self._records(arrival, key, headers, shares):
+                self._main.failed(member, record, step, failure)
             return
-        for (member, part), piece in zip(self._parts(arrival, key, headers, shares), pieces, strict=True):
-            self._main.answered(member, part, step, piece)
+        for (member, record), piece in zip(self._records(arrival, key, headers, shares), pieces, strict=True):
+            self._main.answered(member, record, step, piece)
 
     def _take_error(self, arrival: Arrival, key: bytes, headers: Mapping[str, bytes]) -> None:
         name = headers.get(ERROR, b"").decode(errors="replace")
@@ -171,8 +171,8 @@ class Flow:
         if step is not None:
             self._fail(arrival, key, headers, step)
         elif name == self._topology.pipeline:
-            part = _part(arrival, headers)
-            self._main.given_up(key, part, Failure(name, arrival.value or b"", headers.get(ERROR_CODE)))
+            record = _record_share(arrival, headers)
+            self._main.given_up(key, record, Failure(name, arrival.value or b"", headers.get(ERROR_CODE)))
         else:
             sentence = f"{_described(arrival)} names {name or 'nobody'} in {ERROR}, which is no step of this pipeline"
             self._problem("unknown_step", sentence, arrival)
@@ -181,8 +181,8 @@ class Flow:
     def _fail(self, arrival: Arrival, key: bytes, headers: Mapping[str, bytes], step: int) -> None:
         name = headers[ERROR].decode(errors="replace")
         failure = Failure(name, arrival.value or b"", headers.get(ERROR_CODE))
-        for member, part in self._parts(arrival, key, headers, self._shares(arrival, headers)):
-            self._main.failed(member, part, step, failure)
+        for member, record in self._records(arrival, key, headers, self._shares(arrival, headers)):
+            self._main.failed(member, record, step, failure)
 
     def _shares(self, arrival: Arrival, headers: Mapping[str, bytes]) -> list[Share]:
         try:
@@ -191,18 +191,22 @@ class Flow:
             self._problem("batch_header", f"{_described(arrival)}: {error}", arrival)
             return []
 
-    def _parts(
+    def _records(
         self, arrival: Arrival, key: bytes, headers: Mapping[str, bytes], shares: Sequence[Share]
-    ) -> list[tuple[bytes, Part]]:
+    ) -> list[tuple[bytes, RecordShare]]:
         """The requests that a record concerns, each with its part of it."""
         if not shares:
-            return [(key, _part(arrival, headers))]
+            return [(key, _record_share(arrival, headers))]
         # The record has the headers of the last member; the others get what the model added to them.
         before = self._main.headers_of(key)
         added = [header for header in arrival.headers if header[0].startswith(X_PREFIX) and header not in before]
         shared = SharedPlace(_place(arrival), len(shares))
         loops = bool(self._topology.main.recurring)
-        return [(share.key, Part(shared, added if before else (), share.visit if loops else None)) for share in shares]
+        visits = (share.visit if loops else None for share in shares)
+        return [
+            (share.key, RecordShare(shared, added if before else (), visit))
+            for share, visit in zip(shares, visits, strict=True)
+        ]
 
     def _problem(self, kind: str, sentence: str, arrival: Arrival) -> None:
         self._emitter.problem(kind, f"pipeline {self._topology.pipeline}: {sentence}", arrival.headers)
@@ -220,9 +224,10 @@ def _place(arrival: Arrival) -> Place:
     return Place(arrival.topic, arrival.partition, arrival.offset)
 
 
-def _part(arrival: Arrival, headers: Mapping[str, bytes]) -> Part:
+def _record_share(arrival: Arrival, headers: Mapping[str, bytes]) -> RecordShare:
     visit = headers.get(VISIT)
-    return Part(_place(arrival), arrival.headers, int(visit[:18]) if visit is not None and visit.isdigit() else None)
+    number = int(visit[:18]) if visit is not None and visit.isdigit() else None
+    return RecordShare(_place(arrival), arrival.headers, number)
 
 
 def _described(arrival: Arrival) -> str:

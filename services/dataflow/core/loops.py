@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from services.dataflow.core.emitter import VISIT, Failure
 from services.dataflow.core.graph import Feed, Join, Kind, Node, Slot
 from services.dataflow.core.messages import Message, joined
-from services.dataflow.core.run import Part, Run
+from services.dataflow.core.request import RecordShare, Request
 from services.dataflow.core.stage import Stage
 from shared.errors import InvalidInput
 
 
-class LoopRun(Run):
+class LoopRequest(Request):
     __slots__ = ("done", "in_batch", "last_failure", "marks", "news", "stale", "under_way", "visits")
 
     def __init__(self, key: bytes, slots: int) -> None:
@@ -32,55 +32,55 @@ class LoopRun(Run):
         self.last_failure: Failure | None = None
 
 
-class Loops(Stage[LoopRun]):
-    def _new_run(self, key: bytes) -> LoopRun:
-        return LoopRun(key, self._graph.slots)
+class Loops(Stage[LoopRequest]):
+    def _new_run(self, key: bytes) -> LoopRequest:
+        return LoopRequest(key, self._graph.slots)
 
-    def _recall(self, run: LoopRun, marks: Mapping[str, int]) -> None:
-        run.answered = self._topology.output_topic in marks
-        run.marks.update(marks)
+    def _recall(self, request: LoopRequest, marks: Mapping[str, int]) -> None:
+        request.answered = self._topology.output_topic in marks
+        request.marks.update(marks)
 
-    def _take_root(self, run: LoopRun, feed: Feed, message: Message | None) -> None:
+    def _take_root(self, request: LoopRequest, feed: Feed, message: Message | None) -> None:
         if message is not None:
-            self._spread(run, feed, message)
+            self._spread(request, feed, message)
 
-    def _take_result(self, run: LoopRun, part: Part, step: int, message: Message) -> None:
-        if self._is_news(run, part, step):
-            self._spread(run, self._graph.results[step], message)
+    def _take_result(self, request: LoopRequest, share: RecordShare, step: int, message: Message) -> None:
+        if self._is_news(request, share, step):
+            self._spread(request, self._graph.results[step], message)
 
-    def _take_failure(self, run: LoopRun, part: Part, step: int) -> None:
-        if self._is_news(run, part, step):
-            run.last_failure = run.failures[step]
+    def _take_failure(self, request: LoopRequest, share: RecordShare, step: int) -> None:
+        if self._is_news(request, share, step):
+            request.last_failure = request.failures[step]
 
-    def _is_news(self, run: LoopRun, part: Part, step: int) -> bool:
+    def _is_news(self, request: LoopRequest, share: RecordShare, step: int) -> bool:
         """Was this visit not answered before? Records may come twice."""
-        if part.visit is None:
+        if share.visit is None:
             return True
-        visit = (step, part.visit)
-        run.under_way.discard(visit)
-        if visit in run.done:
+        visit = (step, share.visit)
+        request.under_way.discard(visit)
+        if visit in request.done:
             return False
-        run.done.add(visit)
+        request.done.add(visit)
         return True
 
-    def _spread(self, run: LoopRun, feed: Feed, message: Message) -> None:
-        run.news.append((feed, message))
-        self._drain(run)
+    def _spread(self, request: LoopRequest, feed: Feed, message: Message) -> None:
+        request.news.append((feed, message))
+        self._drain(request)
 
-    def _drain(self, run: LoopRun) -> None:
-        while run.news and self.runs.get(run.key) is run:
-            feed, message = run.news.popleft()
-            touched = [node for node, slots in feed if self._fill(run, node, slots, message)]
+    def _drain(self, request: LoopRequest) -> None:
+        while request.news and self.requests.get(request.key) is request:
+            feed, message = request.news.popleft()
+            touched = [node for node, slots in feed if self._fill(request, node, slots, message)]
             for node in touched:
-                if self._is_ready(run, node, at_rest=False):
-                    self._fire(run, node)
+                if self._is_ready(request, node, at_rest=False):
+                    self._fire(request, node)
 
-    def _fill(self, run: LoopRun, node: Node, slots: Sequence[Slot], message: Message) -> bool:
+    def _fill(self, request: LoopRequest, node: Node, slots: Sequence[Slot], message: Message) -> bool:
         """What comes takes the place of what came before; whether anything did."""
         found: dict[int, Message] = {}
         try:
             for slot in slots:
-                run.values[slot.index] = None
+                request.values[slot.index] = None
                 if not slot.is_trigger:
                     selected = message.select(slot.wanted, slot.renames)
                     if selected is not None:
@@ -88,133 +88,135 @@ class Loops(Stage[LoopRun]):
                 elif message.has(slot.wanted):
                     found[slot.index] = message
         except InvalidInput as error:
-            self._spoil(run, node, str(error))
+            self._spoil(request, node, str(error))
             return False
         if node.join is Join.ANY and any(slot.index in found for slot in node.data):
             for slot in node.data:
-                run.values[slot.index] = None
+                request.values[slot.index] = None
         for index, value in found.items():
-            run.values[index] = value
+            request.values[index] = value
         if found:
-            run.stale.discard(node.index)
+            request.stale.discard(node.index)
         return bool(found)
 
-    def _spoil(self, run: LoopRun, node: Node, reason: str) -> None:
+    def _spoil(self, request: LoopRequest, node: Node, reason: str) -> None:
         sentence = f"{node.title} cannot use what it got: {reason}"
-        self._emitter.problem("invalid_tensors", sentence, run.headers)
-        run.last_failure = self._failure(sentence)
+        self._emitter.problem("invalid_tensors", sentence, request.headers)
+        request.last_failure = self._failure(sentence)
 
-    def _is_ready(self, run: LoopRun, node: Node, *, at_rest: bool) -> bool:
+    def _is_ready(self, request: LoopRequest, node: Node, *, at_rest: bool) -> bool:
         """At rest, an outer join waits for no more."""
-        fits = _fits(run, node.join, node.data, at_rest) and (
-            not node.triggers or _fits(run, node.trigger_join, node.triggers, at_rest)
+        fits = _fits(request, node.join, node.data, at_rest) and (
+            not node.triggers or _fits(request, node.trigger_join, node.triggers, at_rest)
         )
-        return fits and node.index not in run.stale
+        return fits and node.index not in request.stale
 
-    def _fire(self, run: LoopRun, node: Node) -> None:
-        values = [value for slot in node.data if isinstance(value := run.values[slot.index], Message)]
-        run.stale.add(node.index)
+    def _fire(self, request: LoopRequest, node: Node) -> None:
+        values = [value for slot in node.data if isinstance(value := request.values[slot.index], Message)]
+        request.stale.add(node.index)
         for slot in node.slots:
             # What comes once is there for every round; what goes round is there for one.
             if slot.step is not None and slot.step in self._graph.recurring:
-                run.values[slot.index] = None
-        if node.kind is Kind.OUTPUT and run.answered:
+                request.values[slot.index] = None
+        if node.kind is Kind.OUTPUT and request.answered:
             return
-        visit = run.visits[node.sink]
+        visit = request.visits[node.sink]
         if visit > self._topology.max_step_revisits:
-            self._refuse(run, node)
+            self._refuse(request, node)
             return
-        run.visits[node.sink] += 1
+        request.visits[node.sink] += 1
         try:
             message = joined(values)
-            self._send(run, node, message, visit)
+            self._send(request, node, message, visit)
         except InvalidInput as error:
-            self._spoil(run, node, str(error))
+            self._spoil(request, node, str(error))
             return
         if self._graph.echoes[node.index]:
-            run.news.append((self._graph.echoes[node.index], message))
+            request.news.append((self._graph.echoes[node.index], message))
 
-    def _send(self, run: LoopRun, node: Node, message: Message, visit: int) -> None:
+    def _send(self, request: LoopRequest, node: Node, message: Message, visit: int) -> None:
         if node.kind is Kind.OUTPUT:
-            run.answered = True
-        elif self._graph.results[node.index] and (node.index, visit) not in run.done:
-            run.under_way.add((node.index, visit))
-        if run.marks[node.sink] > 0:
-            run.marks[node.sink] -= 1
+            request.answered = True
+        elif self._graph.results[node.index] and (node.index, visit) not in request.done:
+            request.under_way.add((node.index, visit))
+        if request.marks[node.sink] > 0:
+            request.marks[node.sink] -= 1
         elif node.batch is not None:
-            run.in_batch[node.index] += 1
+            request.in_batch[node.index] += 1
             try:
-                self._batches.add(run, node, message, run.headers, visit)
+                self._batches.add(request, node, message, request.headers, visit)
             except InvalidInput:
-                run.in_batch[node.index] -= 1
-                run.under_way.discard((node.index, visit))
+                request.in_batch[node.index] -= 1
+                request.under_way.discard((node.index, visit))
                 raise
         else:
             extra = [(VISIT, str(visit).encode())] if node.kind is Kind.STEP else []
             value = message.encoded(is_request=node.kind is not Kind.OUTPUT)
-            self._emitter.send(node, run.key, run.lane, value, run.headers, extra)
+            self._emitter.send(node, request.key, request.partition, value, request.headers, extra)
 
-    def _refuse(self, run: LoopRun, node: Node) -> None:
+    def _refuse(self, request: LoopRequest, node: Node) -> None:
         pipeline, most = self._topology.pipeline, self._topology.max_step_revisits
         topic = f"TopicForPipeline(topicName={node.sink}, pipelineName={pipeline})"
-        key = run.key.decode(errors="replace")
+        key = request.key.decode(errors="replace")
         failure = self._failure(f"ERROR: Max step revisits ({most}) exceeded for request {key} in topic {topic}")
-        if not run.marks[self._topology.error_topic]:
-            self._emitter.send_error(self._topology.error_topic, run.key, run.lane, run.headers, failure)
-        self._give_up(run, failure)
+        if not request.marks[self._topology.error_topic]:
+            self._emitter.send_error(
+                self._topology.error_topic, request.key, request.partition, request.headers, failure
+            )
+        self._give_up(request, failure)
 
-    def _sent(self, run: LoopRun, node: Node) -> None:
-        run.in_batch[node.index] -= 1
-        self._settle(run)
+    def _sent(self, request: LoopRequest, node: Node) -> None:
+        request.in_batch[node.index] -= 1
+        self._settle(request)
 
-    def _settle(self, run: LoopRun) -> None:
+    def _settle(self, request: LoopRequest) -> None:
         """At rest, first outer joins get their chance, then the request ends."""
-        if self.runs.get(run.key) is not run or run.news:
+        if self.requests.get(request.key) is not request or request.news:
             return
-        if run.marks[self._topology.output_topic]:
-            self._finish(run)
+        if request.marks[self._topology.output_topic]:
+            self._finish(request)
             return
-        if not run.roots:
+        if not request.roots:
             return
-        while not self._is_busy(run):
-            node = next((node for node in self._graph.nodes if self._is_ready(run, node, at_rest=True)), None)
+        while not self._is_busy(request):
+            node = next((node for node in self._graph.nodes if self._is_ready(request, node, at_rest=True)), None)
             if node is None:
-                failure = run.last_failure or self._failure("nothing more can come, and the output has not")
+                failure = request.last_failure or self._failure("nothing more can come, and the output has not")
                 if self._graph.output is not None:
-                    self._answer_error(run, failure)
-                self._finish(run)
+                    self._answer_error(request, failure)
+                self._finish(request)
                 return
-            self._fire(run, node)
-            self._drain(run)
+            self._fire(request, node)
+            self._drain(request)
 
-    def _is_busy(self, run: LoopRun) -> bool:
-        gone = self.runs.get(run.key) is not run
-        return gone or bool(run.under_way) or any(count > 0 for count in run.in_batch.values())
+    def _is_busy(self, request: LoopRequest) -> bool:
+        gone = self.requests.get(request.key) is not request
+        return gone or bool(request.under_way) or any(count > 0 for count in request.in_batch.values())
 
-    def _answer_with_less(self, run: LoopRun) -> None:
+    def _answer_with_less(self, request: LoopRequest) -> None:
         output = self._graph.output
-        if output is not None and self._is_ready(run, output, at_rest=True):
-            self._fire(run, output)
+        if output is not None and self._is_ready(request, output, at_rest=True):
+            self._fire(request, output)
 
-    def _close(self, run: LoopRun) -> None:
-        run.under_way.clear()
-        run.values = [None] * len(run.values)
+    def _close(self, request: LoopRequest) -> None:
+        request.under_way.clear()
+        request.values = [None] * len(request.values)
         for node in self._graph.nodes:
-            if run.in_batch[node.index] and self._graph.results[node.index]:
-                self._batches.drop(run, node)
-                run.in_batch[node.index] = 0
+            if request.in_batch[node.index] and self._graph.results[node.index]:
+                self._batches.drop(request, node)
+                request.in_batch[node.index] = 0
 
-    def _waiting_for(self, run: LoopRun) -> Sequence[str]:
+    def _waiting_for(self, request: LoopRequest) -> Sequence[str]:
         nodes = self._graph.nodes
-        filling = {index for index, count in run.in_batch.items() if count > 0}
-        steps = sorted({index for index, _ in run.under_way} - filling)
+        filling = {index for index, count in request.in_batch.items() if count > 0}
+        steps = sorted({index for index, _ in request.under_way} - filling)
         return [f"the batch of step {nodes[index].name} to fill" for index in sorted(filling)] + [
             f"model {nodes[index].name}" for index in steps
         ]
 
 
-def _fits(run: LoopRun, join: Join, slots: Sequence[Slot], at_rest: bool) -> bool:
-    present = sum(1 for slot in slots if run.values[slot.index] is not None)
+def _fits(request: LoopRequest, join: Join, slots: Sequence[Slot], at_rest: bool) -> bool:
+    present = sum(1 for slot in slots if request.values[slot.index] is not None)
     if join is Join.INNER or (join is Join.OUTER and not at_rest):
         return present == len(slots)
     return present > 0

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from services.dataflow.core.emitter import Failure
 from services.dataflow.core.graph import Graph, Node, Slot
 from services.dataflow.core.joining import ABSENT
-from services.dataflow.core.pass_run import PassRun, Status
+from services.dataflow.core.pass_request import PassRequest, Status
 
 
 class Reasons:
-    def __init__(self, pipeline: str, graph: Graph, run: PassRun) -> None:
+    def __init__(self, pipeline: str, graph: Graph, request: PassRequest) -> None:
         self._pipeline = pipeline
         self._graph = graph
-        self._run = run
+        self._run = request
 
     def of(self, node: Node) -> Failure:
         """Why a dead node is dead. What a model said goes before what we have to say."""
@@ -29,16 +29,16 @@ class Reasons:
         return list(dict.fromkeys(self._waiting(output))) if output is not None else []
 
     def _of(self, node: Node) -> Iterator[Failure]:
-        run = self._run
-        if node.index in run.notes:
-            yield self._failure(run.notes[node.index])
+        request = self._run
+        if node.index in request.notes:
+            yield self._failure(request.notes[node.index])
             return
         for slot in node.slots:
-            if run.values[slot.index] is not ABSENT:
+            if request.values[slot.index] is not ABSENT:
                 continue
-            if slot.step is not None and slot.step in run.failures and not slot.is_echo:
-                yield run.failures[slot.step]
-            elif slot.step is not None and run.status[slot.step] is Status.DEAD:
+            if slot.step is not None and slot.step in request.failures and not slot.is_echo:
+                yield request.failures[slot.step]
+            elif slot.step is not None and request.status[slot.step] is Status.DEAD:
                 yield from self._of(self._graph.nodes[slot.step])
             else:
                 yield self._failure(_lack(node, slot))

@@ -11,13 +11,13 @@ from services.dataflow.core.finished import Finished, differs
 from services.dataflow.core.graph import Feed, Graph, Kind, Node
 from services.dataflow.core.messages import Message
 from services.dataflow.core.records import Place
-from services.dataflow.core.run import Part, Run, SharedPlace
+from services.dataflow.core.request import RecordShare, Request, SharedPlace
 from services.dataflow.core.timers import Timers
 from services.dataflow.core.topology import Topology
 from shared.errors import Code
 from shared.kafka.headers import DEADLINE, Headers, first
 
-R = TypeVar("R", bound=Run)
+R = TypeVar("R", bound=Request)
 
 _LONGEST_MARGIN_MS: Final = 250
 _MARGIN_SHARE: Final = 10
@@ -37,7 +37,7 @@ class Stage(ABC, Generic[R]):
         self._finished = Finished()
         self._marks: dict[bytes, dict[str, int]] = {}
         self._is_intake = any(node.kind is Kind.INTAKE for node in graph.nodes)
-        self.runs: dict[bytes, R] = {}
+        self.requests: dict[bytes, R] = {}
 
     def mark(self, topic: str, key: bytes) -> None:
         """An earlier run of this version emitted this; for an error answer, `headers.ERROR` is marked too."""
@@ -48,218 +48,222 @@ class Stage(ABC, Generic[R]):
         self._marks.clear()
 
     def entered(
-        self, key: bytes, part: Part, source: str, fingerprint: int, feed: Feed, message: Message | None
+        self, key: bytes, share: RecordShare, source: str, fingerprint: int, feed: Feed, message: Message | None
     ) -> None:
         """A record from outside the graph; without a message, nothing comes from there."""
-        run = self._begun(key, part, source, fingerprint)
-        if run is None:
+        request = self._begun(key, share, source, fingerprint)
+        if request is None:
             return
-        if run.deadline is not None and run.deadline <= self._emitter.now:
-            self._expire(run)
+        if request.deadline is not None and request.deadline <= self._emitter.now:
+            self._expire(request)
             return
-        self._take_root(run, feed, message)
-        held, run.held = run.held, []
+        self._take_root(request, feed, message)
+        held, request.held = request.held, []
         for action in held:
             action()
-        self._settle(run)
+        self._settle(request)
 
-    def refused(self, key: bytes, part: Part, source: str, fingerprint: int, reason: str) -> None:
+    def refused(self, key: bytes, share: RecordShare, source: str, fingerprint: int, reason: str) -> None:
         """What came from outside the graph is of no use."""
-        run = self._begun(key, part, source, fingerprint)
-        if run is not None:
-            self._give_up(run, self._failure(reason))
+        request = self._begun(key, share, source, fingerprint)
+        if request is not None:
+            self._give_up(request, self._failure(reason))
 
-    def answered(self, key: bytes, part: Part, step: int, message: Message) -> None:
+    def answered(self, key: bytes, share: RecordShare, step: int, message: Message) -> None:
         """A model's answer, or this request's share of it."""
-        run = self.runs.get(key)
-        if run is None or not run.roots:
-            self._later(key, part, lambda run: self._take_result(run, part, step, message))
+        request = self.requests.get(key)
+        if request is None or not request.roots:
+            self._later(key, share, lambda request: self._take_result(request, share, step, message))
             return
         # As `_later` does, for nearly every record there is.
-        self._add_place(run, part)
-        self._note(run, part)
-        self._take_result(run, part, step, message)
-        self._settle(run)
+        self._add_place(request, share)
+        self._note(request, share)
+        self._take_result(request, share, step, message)
+        self._settle(request)
 
-    def failed(self, key: bytes, part: Part, step: int, failure: Failure) -> None:
+    def failed(self, key: bytes, share: RecordShare, step: int, failure: Failure) -> None:
         """What a model said instead of an answer."""
 
-        def take(run: R) -> None:
-            run.failures[step] = failure
-            self._take_failure(run, part, step)
+        def take(request: R) -> None:
+            request.failures[step] = failure
+            self._take_failure(request, share, step)
             if self._graph.output is None:
-                self._answer_error(run, failure)
+                self._answer_error(request, failure)
 
-        self._later(key, part, take)
+        self._later(key, share, take)
 
-    def given_up(self, key: bytes, part: Part, failure: Failure) -> None:
+    def given_up(self, key: bytes, share: RecordShare, failure: Failure) -> None:
         """The request as a whole failed, as was found out before."""
-        self._later(key, part, lambda run: self._give_up(run, failure))
+        self._later(key, share, lambda request: self._give_up(request, failure))
 
     def headers_of(self, key: bytes) -> Headers:
         """Of the newest record of a request that is under way."""
-        run = self.runs.get(key)
-        return run.headers if run else ()
+        request = self.requests.get(key)
+        return request.headers if request else ()
 
     @abstractmethod
     def _new_run(self, key: bytes) -> R: ...
 
     @abstractmethod
-    def _recall(self, run: R, marks: Mapping[str, int]) -> None:
+    def _recall(self, request: R, marks: Mapping[str, int]) -> None:
         """What was emitted for this request before counts as emitted."""
 
     @abstractmethod
-    def _take_root(self, run: R, feed: Feed, message: Message | None) -> None: ...
+    def _take_root(self, request: R, feed: Feed, message: Message | None) -> None: ...
 
     @abstractmethod
-    def _take_result(self, run: R, part: Part, step: int, message: Message) -> None: ...
+    def _take_result(self, request: R, share: RecordShare, step: int, message: Message) -> None: ...
 
     @abstractmethod
-    def _take_failure(self, run: R, part: Part, step: int) -> None: ...
+    def _take_failure(self, request: R, share: RecordShare, step: int) -> None: ...
 
     @abstractmethod
-    def _sent(self, run: R, node: Node) -> None:
+    def _sent(self, request: R, node: Node) -> None:
         """The batch that this node of the request had fired into was emitted."""
 
     @abstractmethod
-    def _settle(self, run: R) -> None:
+    def _settle(self, request: R) -> None:
         """Finish the request if nothing more can come of it."""
 
     @abstractmethod
-    def _waiting_for(self, run: R) -> Sequence[str]:
+    def _waiting_for(self, request: R) -> Sequence[str]:
         """What the answer needs and has not come."""
 
     @abstractmethod
-    def _close(self, run: R) -> None:
+    def _close(self, request: R) -> None:
         """Time is up: let go what still waits, but for a batch that is to be fed for its own sake."""
 
     @abstractmethod
-    def _answer_with_less(self, run: R) -> None:
+    def _answer_with_less(self, request: R) -> None:
         """Time is up: if the output can do with what has come, let it."""
 
-    def _begun(self, key: bytes, part: Part, source: str, fingerprint: int) -> R | None:
+    def _begun(self, key: bytes, share: RecordShare, source: str, fingerprint: int) -> R | None:
         """The request that this record begins or adds to; None when it has it already."""
         if key in self._finished and not self._finished.reused(key, source, fingerprint):
-            self._done(part.place)
+            self._done(share.place)
             return None
-        run = self._run_with(key, part)
-        if source in run.roots:
-            if differs(run.roots, source, fingerprint):
+        request = self._request_with(key, share)
+        if source in request.roots:
+            if differs(request.roots, source, fingerprint):
                 name = key.decode(errors="replace")
                 sentence = f"a record on {source} has the key {name} of a request under way"
-                self._emitter.problem("key_in_use", sentence, part.headers)
+                self._emitter.problem("key_in_use", sentence, share.headers)
             return None
-        is_first = not run.roots
-        run.roots += (source, fingerprint)
-        self._note(run, part)
+        is_first = not request.roots
+        request.roots += (source, fingerprint)
+        self._note(request, share)
         if is_first:
-            self._arm(run)
-        return run
+            self._arm(request)
+        return request
 
-    def _later(self, key: bytes, part: Part, take: Callable[[R], None]) -> None:
+    def _later(self, key: bytes, share: RecordShare, take: Callable[[R], None]) -> None:
         """Take a record that belongs to a request which has begun, or will."""
         if key in self._finished:
-            self._done(part.place)
+            self._done(share.place)
             return
-        run = self._run_with(key, part)
-        if run.roots:
-            self._apply(run, part, take)
+        request = self._request_with(key, share)
+        if request.roots:
+            self._apply(request, share, take)
         else:
-            if run.timer is None:
-                run.headers, run.seen = part.headers, self._emitter.now
-                self._arm(run)
-            run.held.append(partial(self._apply, run, part, take))
-        self._settle(run)
+            if request.timer is None:
+                request.headers, request.seen = share.headers, self._emitter.now
+                self._arm(request)
+            request.held.append(partial(self._apply, request, share, take))
+        self._settle(request)
 
-    def _apply(self, run: R, part: Part, take: Callable[[R], None]) -> None:
-        if self.runs.get(run.key) is run:
-            self._note(run, part)
-            take(run)
+    def _apply(self, request: R, share: RecordShare, take: Callable[[R], None]) -> None:
+        if self.requests.get(request.key) is request:
+            self._note(request, share)
+            take(request)
 
-    def _run_with(self, key: bytes, part: Part) -> R:
-        run = self.runs.get(key)
-        if run is None:
-            run = self.runs[key] = self._new_run(key)
+    def _request_with(self, key: bytes, share: RecordShare) -> R:
+        request = self.requests.get(key)
+        if request is None:
+            request = self.requests[key] = self._new_run(key)
             if self._marks:
                 marks = self._marks.pop(key, None)
                 if marks:
-                    self._recall(run, marks)
-        self._add_place(run, part)
-        return run
+                    self._recall(request, marks)
+        self._add_place(request, share)
+        return request
 
-    def _add_place(self, run: R, part: Part) -> None:
-        if isinstance(part.place, Place):
-            run.places.append(part.place)
+    def _add_place(self, request: R, share: RecordShare) -> None:
+        if isinstance(share.place, Place):
+            request.places.append(share.place)
         else:
-            run.shared.append(part.place)
+            request.shared.append(share.place)
 
-    def _note(self, run: R, part: Part) -> None:
-        run.seen = self._emitter.now
-        if isinstance(part.place, Place):
-            run.headers = part.headers
+    def _note(self, request: R, share: RecordShare) -> None:
+        request.seen = self._emitter.now
+        if isinstance(share.place, Place):
+            request.headers = share.headers
         else:
-            run.headers = [*run.headers, *(header for header in part.headers if header not in run.headers)]
+            request.headers = [*request.headers, *(header for header in share.headers if header not in request.headers)]
 
-    def _arm(self, run: R) -> None:
+    def _arm(self, request: R) -> None:
         """Give the request its time, as soon as something of it was seen, and anew when it begins."""
         now = self._emitter.now
-        deadline = None if self._is_intake else first(run.headers, DEADLINE)
+        deadline = None if self._is_intake else first(request.headers, DEADLINE)
         due = now + _QUIET_MS
         if deadline is not None and deadline.isdigit():
             left = int(deadline[:18]) - now
             # The answer has a way to go, too.
             due = now + left - max(0, min(_LONGEST_MARGIN_MS, left // _MARGIN_SHARE))
-            run.deadline = due
-        if run.timer is not None:
-            self._timers.cancel(run.timer)
-        run.timer = self._timers.at(due, partial(self._expire, run))
+            request.deadline = due
+        if request.timer is not None:
+            self._timers.cancel(request.timer)
+        request.timer = self._timers.at(due, partial(self._expire, request))
 
-    def _expire(self, run: R) -> None:
-        if self.runs.get(run.key) is not run:
+    def _expire(self, request: R) -> None:
+        if self.requests.get(request.key) is not request:
             return
         now = self._emitter.now
-        if run.deadline is None and run.seen + _QUIET_MS > now:
-            run.timer = self._timers.at(run.seen + _QUIET_MS, partial(self._expire, run))
+        if request.deadline is None and request.seen + _QUIET_MS > now:
+            request.timer = self._timers.at(request.seen + _QUIET_MS, partial(self._expire, request))
             return
-        if not run.roots:
+        if not request.roots:
             # A late record of a request that an earlier run of this version finished.
-            self._finish(run)
+            self._finish(request)
             return
-        if not run.answered:
-            self._answer_with_less(run)
-        if not run.answered and self._graph.output is not None:
-            waiting = ", ".join(self._waiting_for(run)) or "its input"
-            limit = "within the deadline" if run.deadline is not None else f"and no record for {_QUIET_MS // 1000} s"
-            self._answer_error(run, self._failure(f"no answer {limit}: waiting for {waiting}", _EXPIRED))
-        self._close(run)
-        self._settle(run)
+        if not request.answered:
+            self._answer_with_less(request)
+        if not request.answered and self._graph.output is not None:
+            waiting = ", ".join(self._waiting_for(request)) or "its input"
+            limit = (
+                "within the deadline" if request.deadline is not None else f"and no record for {_QUIET_MS // 1000} s"
+            )
+            self._answer_error(request, self._failure(f"no answer {limit}: waiting for {waiting}", _EXPIRED))
+        self._close(request)
+        self._settle(request)
 
     def _failure(self, sentence: str, code: bytes | None = None) -> Failure:
         return Failure(self._topology.pipeline, sentence.encode(), code)
 
-    def _answer_error(self, run: R, failure: Failure) -> None:
-        if not run.answered and not self._is_intake:
-            run.answered = True
-            self._emitter.send_error(self._topology.output_topic, run.key, run.lane, run.headers, failure)
+    def _answer_error(self, request: R, failure: Failure) -> None:
+        if not request.answered and not self._is_intake:
+            request.answered = True
+            self._emitter.send_error(
+                self._topology.output_topic, request.key, request.partition, request.headers, failure
+            )
 
-    def _give_up(self, run: R, failure: Failure) -> None:
-        self._answer_error(run, failure)
+    def _give_up(self, request: R, failure: Failure) -> None:
+        self._answer_error(request, failure)
         for node in self._graph.nodes:
             if node.batch is not None:
-                self._batches.drop(run, node)
-        self._finish(run)
+                self._batches.drop(request, node)
+        self._finish(request)
 
-    def _finish(self, run: R) -> None:
-        if self.runs.get(run.key) is not run:
+    def _finish(self, request: R) -> None:
+        if self.requests.get(request.key) is not request:
             return
-        del self.runs[run.key]
-        self._finished.add(run.key, run.roots)
-        if run.timer is not None:
-            self._timers.cancel(run.timer)
-        for timer in run.windows.values():
+        del self.requests[request.key]
+        self._finished.add(request.key, request.roots)
+        if request.timer is not None:
+            self._timers.cancel(request.timer)
+        for timer in request.windows.values():
             self._timers.cancel(timer)
-        self._emitter.outcome.finished += run.places
-        for shared in run.shared:
+        self._emitter.outcome.finished += request.places
+        for shared in request.shared:
             self._done(shared)
 
     def _done(self, place: Place | SharedPlace) -> None:

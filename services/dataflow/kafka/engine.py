@@ -28,7 +28,7 @@ _MOST_RECORDS: Final = 1000
 """Of one read: what is done with them happens in one turn of the event loop."""
 _log = logger("engine")
 
-Batches: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
+Polled: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
 
 
 class Engine:
@@ -104,38 +104,38 @@ class Engine:
         while True:
             await self._outbox.room()
             try:
-                polled = await self._reader.poll(_MOST_RECORDS)
+                polled: Polled = await self._reader.poll(_MOST_RECORDS)
             except KafkaError as error:
                 delay = next(delays)
                 _log.warning("reading failed", reason=sentence(error), next_attempt_seconds=delay)
                 await asyncio.sleep(delay)
                 continue
             delays = exponential(0.1, 5.0)
-            batches = self._settle_moves(polled)
-            if batches:
-                self._handle(batches)
+            polled = self._settle_moves(polled)
+            if polled:
+                self._handle(polled)
 
-    def _settle_moves(self, batches: Batches) -> Batches:
+    def _settle_moves(self, polled: Polled) -> Polled:
         """Leave out what was fetched before a partition was set back while the fetch was on its way."""
         if not self._moved:
-            return batches
+            return polled
         moved, self._moved = self._moved, {}
         stale = {
             partition: start
             for partition, start in moved.items()
-            if partition in batches and batches[partition][0].offset > start
+            if partition in polled and polled[partition][0].offset > start
         }
         if stale:
             self._reader.add(stale)
-        return {partition: records for partition, records in batches.items() if partition not in stale}
+        return {partition: records for partition, records in polled.items() if partition not in stale}
 
-    def _handle(self, batches: Batches) -> None:
+    def _handle(self, polled: Polled) -> None:
         started = time.perf_counter()
         now = _now()
         work: dict[Running, list[Arrival]] = {}
         count = 0
         receptions = Receptions(self._tracer) if self._tracer.on else None
-        for partition, records in batches.items():
+        for partition, records in polled.items():
             count += len(records)
             routes = self._index.of(partition.topic)
             if routes is not None:

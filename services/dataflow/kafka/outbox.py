@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from services.dataflow import metrics
 from services.dataflow.core.records import Emission, Outcome, Place
-from services.dataflow.kafka.batches import Batch, producer_of, waves
+from services.dataflow.kafka.record_batches import RecordBatch, producer_of, waves
 from services.dataflow.kafka.refusals import error_records
 from services.dataflow.kafka.running import Running
 from services.dataflow.kafka.spans import Sends
@@ -33,7 +33,7 @@ class _Parcel:
     emissions: Sequence[Emission]
     finished: Sequence[Place]
     size: int
-    batches: list[tuple[tuple[str, int], Batch]] = field(default_factory=list)
+    batches: list[tuple[tuple[str, int], RecordBatch]] = field(default_factory=list)
     """That hold its emissions, perhaps beside those of others."""
     done: asyncio.Future[None] | None = None
     queued: float = field(default_factory=time.perf_counter)
@@ -120,22 +120,22 @@ class Outbox:
             size += parcel.size
         return taken
 
-    def _packed(self, parcels: Iterable[_Parcel]) -> dict[tuple[str, int], list[Batch]]:
+    def _packed(self, parcels: Iterable[_Parcel]) -> dict[tuple[str, int], list[RecordBatch]]:
         """Batches by partition, in order."""
-        queues: dict[tuple[str, int], list[Batch]] = {}
+        queues: dict[tuple[str, int], list[RecordBatch]] = {}
         now = int(time.time() * 1000)
         for parcel in parcels:
             if parcel.running.failed:
                 continue
-            inside: dict[Batch, tuple[str, int]] = {}
+            inside: dict[RecordBatch, tuple[str, int]] = {}
             for emission in parcel.emissions:
                 partition = (emission.topic, emission.partition)
                 batches = queues.get(partition)
                 if batches is None:
-                    batches = queues[partition] = [Batch(producer_of(self._writer))]
+                    batches = queues[partition] = [RecordBatch(producer_of(self._writer))]
                 batch = batches[-1]
                 if not batch.add(parcel.running, emission, now):
-                    batch = Batch(producer_of(self._writer))
+                    batch = RecordBatch(producer_of(self._writer))
                     batches.append(batch)
                     batch.add(parcel.running, emission, now)
                 inside[batch] = partition
@@ -172,7 +172,7 @@ class Outbox:
         if parcel.done is not None and not parcel.done.done():
             parcel.done.set_result(None)
 
-    async def _batch_refused(self, running: Running, batch: Batch, error: Exception) -> None:
+    async def _batch_refused(self, running: Running, batch: RecordBatch, error: Exception) -> None:
         if getattr(error, "retriable", False) or isinstance(error, KafkaTimeoutError):
             metrics.SEND_FAILURES.labels("kafka").inc()
             topic = batch.entries[0][1].topic

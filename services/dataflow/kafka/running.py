@@ -64,7 +64,7 @@ class Running:
             metrics.RECORDS_OUT.labels(pipeline).inc(records_out)
 
 
-def partitions_of(counts: Mapping[str, int], lanes: frozenset[int], lowest: int) -> set[TopicPartition]:
+def partitions_of(counts: Mapping[str, int], numbers: frozenset[int], lowest: int) -> set[TopicPartition]:
     """The partitions that belong to this engine. `lanes` are its own of `lowest`, the fewest that a topic has.
 
     A key that names a partition which a topic lacks goes to that topic's last one, so all of a request's partitions
@@ -74,5 +74,5 @@ def partitions_of(counts: Mapping[str, int], lanes: frozenset[int], lowest: int)
         TopicPartition(topic, number)
         for topic, count in counts.items()
         for number in range(count)
-        if min(number, lowest - 1) in lanes
+        if min(number, lowest - 1) in numbers
     }

@@ -51,8 +51,8 @@ class PipelineCalls(scheduler_pb2_grpc.SchedulerServicer):
         """Changes to plain subscribers, the current state first; instructions to pipeline gateways."""
         if request.isPipelineGateway:
             member = await self._gateway(request, dict(context.invocation_metadata()))
-            told = [(request.subscriberIp, member.address)] if member.address else []
-            async for instruction in subscription(self._engine, Kind.PIPELINE_GATEWAY, member, context, told):
+            announced = [(request.subscriberIp, member.address)] if member.address else []
+            async for instruction in subscription(self._engine, Kind.PIPELINE_GATEWAY, member, context, announced):
                 yield instruction
             return
         await self._engine.ready.wait()
@@ -77,9 +77,9 @@ class PipelineCalls(scheduler_pb2_grpc.SchedulerServicer):
 
 
 def _port(metadata: Mapping[str, str | bytes], key: str, otherwise: int) -> int:
-    told = metadata.get(key)
-    if told is None:
+    value = metadata.get(key)
+    if value is None:
         return otherwise
-    if not isinstance(told, str) or not told.isascii() or not told.isdecimal():
-        raise InvalidInput.of_field(key, told, "a port number")
-    return int(told)
+    if not isinstance(value, str) or not value.isascii() or not value.isdecimal():
+        raise InvalidInput.of_field(key, value, "a port number")
+    return int(value)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.core.members.part import Part
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.routing import NO_ROUTE, RoutePlan
 
 
@@ -129,10 +129,10 @@ class Model:
     """Every Envoy has taken the published plan."""
     route_error: str = ""
     """Why an Envoy refused the published plan; it then goes on with the one before."""
-    strays: dict[tuple[ReplicaKey, int], bool] = field(default_factory=dict)
+    orphans: dict[tuple[ReplicaKey, int], bool] = field(default_factory=dict)
     """Copies, by place and version number, of versions that live on another server; true once told to unload."""
 
-    gateway: Part = field(default_factory=Part)
+    gateway: Deployment = field(default_factory=Deployment)
     """The model at the model gateways, which feed it from Kafka; loading it never waits for them."""
 
     @property

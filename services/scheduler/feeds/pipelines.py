@@ -60,8 +60,8 @@ class PipelineNews:
         self.feed.publish(lambda: now)
 
     def _count(self, before: pb.PipelineStatusResponse | None, now: pb.PipelineStatusResponse | None) -> None:
-        for told, change in ((before, -1), (now, 1)):
-            if told is not None:
-                status = _STATUS.Name(told.versions[0].state.status)
+        for status_then, change in ((before, -1), (now, 1)):
+            if status_then is not None:
+                status = _STATUS.Name(status_then.versions[0].state.status)
                 self._counts[status] += change
                 PIPELINES.labels(status).set(self._counts[status])

@@ -39,18 +39,20 @@ class MemberLinks:
         self._count(kind)
 
     def send(self, tell: Tell, message: MemberMessage) -> None:
-        told, label = tell.instruction, _LABELS[tell.kind]
-        if told.timestamp > self._rounds.get(tell.kind, 0):
-            self._rounds[tell.kind] = told.timestamp
+        instruction, label = tell.instruction, _LABELS[tell.kind]
+        if instruction.timestamp > self._rounds.get(tell.kind, 0):
+            self._rounds[tell.kind] = instruction.timestamp
             metrics.INSTRUCTION_ROUNDS.labels(label).inc()
-        if told.again:
+        if instruction.again:
             metrics.INSTRUCTION_RETRIES.labels(label).inc()
-        metrics.INSTRUCTIONS.labels(label, told.operation.value.lower()).inc()
-        link = self._links.get((tell.kind, told.member))
+        metrics.INSTRUCTIONS.labels(label, instruction.operation.value.lower()).inc()
+        link = self._links.get((tell.kind, instruction.member))
         if link is None:
             return  # it has just left, which the next step will notice
         if not link.send(message):
-            _log.error("member does not take its instructions; disconnecting it", kind=tell.kind, member=told.member)
+            _log.error(
+                "member does not take its instructions; disconnecting it", kind=tell.kind, member=instruction.member
+            )
             link.end()
 
     def _count(self, kind: Kind) -> None:

@@ -41,12 +41,13 @@ async def resolve(host: str, http_port: int, grpc_port: int) -> Address:
 
 
 @contextlib.asynccontextmanager
-async def ended_when_moved(link: Link[Any], told: Iterable[tuple[str, Address]]) -> AsyncIterator[None]:
+async def ended_when_moved(link: Link[Any], announced: Iterable[tuple[str, Address]]) -> AsyncIterator[None]:
     """End the peer's subscription when one of its names comes to mean another address; it then registers anew.
 
-    `told` are names as the peer announced them, with what they meant then. Containers that start again may swap theirs.
+    `announced` are names as the peer announced them, with what they meant then.
+    Containers that start again may swap theirs.
     """
-    watching = asyncio.create_task(_until_moved([each for each in told if not _is_address(each[0])]))
+    watching = asyncio.create_task(_until_moved([each for each in announced if not _is_address(each[0])]))
     watching.add_done_callback(lambda task: None if task.cancelled() else link.end())
     try:
         yield
@@ -54,10 +55,10 @@ async def ended_when_moved(link: Link[Any], told: Iterable[tuple[str, Address]])
         watching.cancel()
 
 
-async def _until_moved(told: list[tuple[str, Address]]) -> None:
-    while told:
+async def _until_moved(announced: list[tuple[str, Address]]) -> None:
+    while announced:
         await asyncio.sleep(_LOOK_SECONDS)
-        for host, known in told:
+        for host, known in announced:
             # A name that is not known for a while has not moved.
             with contextlib.suppress(InvalidInput):
                 found = await resolve(host, known.http_port, known.grpc_port)

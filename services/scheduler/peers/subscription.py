@@ -16,11 +16,11 @@ _log = logger("members")
 
 
 async def subscription(
-    engine: Engine, kind: Kind, member: Member, context: Any, told: Iterable[tuple[str, Address]] = ()
+    engine: Engine, kind: Kind, member: Member, context: Any, announced: Iterable[tuple[str, Address]] = ()
 ) -> AsyncIterator[Any]:
     """The member's instructions. A second subscription of the same name takes over from the first.
 
-    `told` are the names that it is reached by, as in `ended_when_moved`.
+    `announced` are the names that it is reached by, as in `ended_when_moved`.
     """
     link = Link[Any]()
     try:
@@ -28,7 +28,7 @@ async def subscription(
         # Tells the member that it is taken in, also when there is nothing to say to it for a long time.
         await context.send_initial_metadata(())
         _log.info("member joined", kind=kind.value, member=member.name, peer=context.peer())
-        async with ended_when_moved(link, told):
+        async with ended_when_moved(link, announced):
             async for message in link.instructions():
                 yield message
     finally:

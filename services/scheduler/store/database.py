@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Kind
-from services.scheduler.core.members.part import Part
 from services.scheduler.core.pipelines.state import Pipeline
 from services.scheduler.core.state import Model, ReplicaKey, Server, State, Version
 from services.scheduler.store.pipelines import Write, read_pipelines, write_pipeline
@@ -35,7 +35,7 @@ class Store:
         state = State()
         models = "SELECT name, deleted_at, at_gateways FROM model"
         for name, deleted_at, at_gateways in self._connection.execute(models):
-            state.models[name] = Model(name, deleted_at=deleted_at, gateway=Part(ended=not at_gateways))
+            state.models[name] = Model(name, deleted_at=deleted_at, gateway=Deployment(ended=not at_gateways))
         rows = self._connection.execute("SELECT model, number, definition, created, server, runtime_info FROM version")
         for name, number, definition, created, server, info in rows:
             version = Version(number, pb.Model.FromString(definition), created, server)

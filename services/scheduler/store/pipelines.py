@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.core.members.part import Part
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
 from services.scheduler.core.routing import PipelinePlan
 
@@ -21,7 +21,7 @@ def read_pipelines(db: sqlite3.Connection) -> dict[str, Pipeline]:
         "SELECT name, deleted_at, at_gateways, gateways FROM pipeline"
     ):
         plan = PipelinePlan(tuple((host, http_port, grpc_port) for host, http_port, grpc_port in json.loads(gateways)))
-        gateway = Part(ended=not at_gateways)
+        gateway = Deployment(ended=not at_gateways)
         pipelines[name] = Pipeline(name, deleted_at=deleted_at, gateway=gateway, published=plan, taken=plan)
     rows = db.execute(
         "SELECT pipeline, definition, created, generation, superseded, at_engines "
@@ -31,7 +31,7 @@ def read_pipelines(db: sqlite3.Connection) -> dict[str, Pipeline]:
         version = PipelineVersion(pb.Pipeline.FromString(definition), created, bool(superseded))
         # What was not superseded was wanted until its gateways had let go, which they are asked about again.
         wanted = bool(at_engines and not superseded)
-        version.engine = Part(version.number, wanted, ended=not at_engines)
+        version.engine = Deployment(version.number, wanted, ended=not at_engines)
         if generation == _PAST:
             pipelines[name].past.append(version)
         elif generation == _LEAVING:

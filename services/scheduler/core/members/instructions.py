@@ -35,7 +35,7 @@ def _to_model_gateway(tell: Tell, state: State, model_gateways: ModelGateways) -
         return None
     message = model_status(model, model_gateways)
     # An instruction is about the version of its round, which the answer repeats.
-    message.versions[0].version = told.part.version
+    message.versions[0].version = told.deployment.version
     message.timestamp, message.keepTopics = told.timestamp, not told.with_topics
     creates = told.operation is Operation.CREATE
     message.operation = pb.ModelStatusResponse.ModelCreate if creates else pb.ModelStatusResponse.ModelDelete

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 
 from services.scheduler.core.effects import Effect, SaveMembers
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Fleet, Member
-from services.scheduler.core.members.part import Part
 from services.scheduler.core.members.rounds import assume_unchanged, joined, left
 
-Resources = Callable[[], Iterable[tuple[str, Iterable[Part]]]]
+Resources = Callable[[], Iterable[tuple[str, Iterable[Deployment]]]]
 """Every resource of a fleet: the key that its owners are found by, and its parts."""
 
 
@@ -30,9 +30,9 @@ class Presence:
     def member_joined(self, member: Member, now: float) -> list[Effect]:
         """A member subscribed, for the first time or again: it may have kept what it had, or nothing."""
         self.fleet.join(member)
-        for _, parts in self._resources():
-            for part in parts:
-                joined(member.name, part, now)
+        for _, deployments in self._resources():
+            for deployment in deployments:
+                joined(member.name, deployment, now)
         if not self.fleet.released and not self.fleet.awaited:
             return self._release(now)
         return self._changed(now)
@@ -41,9 +41,9 @@ class Presence:
         """A member's subscription ended: others take over what it had at once."""
         if not self.fleet.leave(name, session):
             return []
-        for _, parts in self._resources():
-            for part in parts:
-                left(name, part, now)
+        for _, deployments in self._resources():
+            for deployment in deployments:
+                left(name, deployment, now)
         return self._changed(now)
 
     @property
@@ -59,8 +59,8 @@ class Presence:
     def _release(self, now: float) -> list[Effect]:
         self.fleet.release()
         if self.fleet.unchanged:
-            for key, parts in self._resources():
-                assume_unchanged(self.fleet, key, parts)
+            for key, deployments in self._resources():
+                assume_unchanged(self.fleet, key, deployments)
         return self._changed(now)
 
     def _changed(self, now: float) -> list[Effect]:

@@ -9,8 +9,8 @@ from enum import Enum
 from itertools import islice
 from typing import Final
 
+from services.scheduler.core.members.deployment import Assignment, Deployment, Phase
 from services.scheduler.core.members.fleet import Fleet
-from services.scheduler.core.members.part import Hold, Part, Phase
 from shared.backoff import exponential
 
 HAND_OVER_SECONDS: Final = 15.0
@@ -38,7 +38,7 @@ class Operation(Enum):
 class Instruction:
     """`owners` says who shares the resource; it is empty in a Delete."""
 
-    part: Part
+    deployment: Deployment
     member: str
     operation: Operation
     timestamp: int
@@ -67,11 +67,11 @@ class Answer:
 def arrange(
     fleet: Fleet,
     key: str,
-    parts: Sequence[Part],
+    deployments: Sequence[Deployment],
     now: float,
     *,
     in_use: frozenset[str] = frozenset(),
-    clean: Part | None = None,
+    clean: Deployment | None = None,
 ) -> list[Instruction]:
     """One round over one resource: its versions, oldest first, which all belong to the owners of `key`.
 
@@ -81,74 +81,78 @@ def arrange(
         return []
     round_ = _Round(fleet, fleet.owners(key), in_use, clean, fleet.stamp(now), now)
     told: list[Instruction] = []
-    for place in reversed(range(len(parts))):  # newest first: an older version would finish what it has
-        part = parts[place]
-        told += round_.stop(part, newer=parts[place + 1 :])
-        part.ended = part.ended or (not part.wanted and not part.holds)
-    wanted = [part for part in parts if part.wanted]
-    if fleet.exclusive and any(_in_the_way(hold) for part in parts for hold in part.holds.values()):
+    for place in reversed(range(len(deployments))):  # newest first: an older version would finish what it has
+        deployment = deployments[place]
+        told += round_.stop(deployment, newer=deployments[place + 1 :])
+        deployment.ended = deployment.ended or (not deployment.wanted and not deployment.assignments)
+    wanted = [deployment for deployment in deployments if deployment.wanted]
+    if fleet.exclusive and any(
+        _in_the_way(assignment) for deployment in deployments for assignment in deployment.assignments.values()
+    ):
         return told
-    for part in wanted:
-        told += round_.start(part)
+    for deployment in wanted:
+        told += round_.start(deployment)
     return told
 
 
-def was_asked(part: Part, answer: Answer) -> bool:
+def was_asked(deployment: Deployment, answer: Answer) -> bool:
     """Whether an answer belongs to what its sender was last told, and not to an earlier round."""
-    hold = part.holds.get(answer.member)
-    return hold is not None and hold.phase is not Phase.UNKNOWN and hold.timestamp == answer.timestamp
+    assignment = deployment.assignments.get(answer.member)
+    return assignment is not None and assignment.phase is not Phase.UNKNOWN and assignment.timestamp == answer.timestamp
 
 
-def enter(part: Part, answer: Answer, now: float) -> bool:
+def enter(deployment: Deployment, answer: Answer, now: float) -> bool:
     """Take in an answer. False when nobody waits for it."""
-    hold = part.holds.get(answer.member)
-    if hold is None or not was_asked(part, answer):
+    assignment = deployment.assignments.get(answer.member)
+    if assignment is None or not was_asked(deployment, answer):
         return False
-    stopping = hold.phase in _LEAVING
+    stopping = assignment.phase in _LEAVING
     if stopping != (answer.operation is Operation.DELETE):
         return False
-    part.changed = now
-    hold.reason = answer.reason
+    deployment.changed = now
+    assignment.reason = answer.reason
     if not answer.success:
-        hold.phase = Phase.STOP_FAILED if stopping else Phase.FAILED
-        hold.attempts += 1
-        hold.due = now + _DELAYS[hold.attempts - 1] if hold.attempts < MAX_ATTEMPTS else None
+        assignment.phase = Phase.STOP_FAILED if stopping else Phase.FAILED
+        assignment.attempts += 1
+        assignment.due = now + _DELAYS[assignment.attempts - 1] if assignment.attempts < MAX_ATTEMPTS else None
     elif stopping:
-        del part.holds[answer.member]
+        del deployment.assignments[answer.member]
     else:
-        hold.phase = Phase.REBALANCING if answer.operation is Operation.REBALANCE else Phase.READY
-        hold.served, hold.attempts, hold.due = True, 0, None
+        assignment.phase = Phase.REBALANCING if answer.operation is Operation.REBALANCE else Phase.READY
+        assignment.served, assignment.attempts, assignment.due = True, 0, None
     return True
 
 
-def joined(member: str, part: Part, now: float) -> None:
+def joined(member: str, deployment: Deployment, now: float) -> None:
     """A member that connects may hold anything from before."""
-    part.holds[member] = Hold(Phase.UNKNOWN, now)
+    deployment.assignments[member] = Assignment(Phase.UNKNOWN, now)
 
 
-def left(member: str, part: Part, now: float) -> None:
+def left(member: str, deployment: Deployment, now: float) -> None:
     """What a member held is free once it is gone."""
-    if part.holds.pop(member, None) is not None:
-        part.changed = now
+    if deployment.assignments.pop(member, None) is not None:
+        deployment.changed = now
 
 
-def assume_unchanged(fleet: Fleet, key: str, parts: Iterable[Part]) -> None:
+def assume_unchanged(fleet: Fleet, key: str, deployments: Iterable[Deployment]) -> None:
     """With the same members as before a restart of the scheduler, each goes on with the share that it had."""
-    for part in parts:
-        for hold in part.holds.values():
-            if hold.phase is Phase.UNKNOWN:
-                hold.owners = fleet.owners(key)
+    for deployment in deployments:
+        for assignment in deployment.assignments.values():
+            if assignment.phase is Phase.UNKNOWN:
+                assignment.owners = fleet.owners(key)
 
 
-def next_due(parts: Iterable[Part], now: float) -> float | None:
+def next_due(deployments: Iterable[Deployment], now: float) -> float | None:
     """When, after now, `arrange` has something to do although nothing happens."""
-    dues = (due for part in parts for hold in part.holds.values() for due in _dues(hold))
+    dues = (
+        due for deployment in deployments for assignment in deployment.assignments.values() for due in _dues(assignment)
+    )
     return min((due for due in dues if due > now), default=None)
 
 
-def is_released(part: Part) -> bool:
+def is_released(deployment: Deployment) -> bool:
     """Nobody runs it, except those who failed to stop so often that they are not asked again."""
-    return not part.wanted and all(_gave_up(hold) for hold in part.holds.values())
+    return not deployment.wanted and all(_gave_up(assignment) for assignment in deployment.assignments.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,71 +160,79 @@ class _Round:
     fleet: Fleet
     owners: tuple[str, ...]
     in_use: frozenset[str]
-    clean: Part | None
+    clean: Deployment | None
     timestamp: int
     now: float
 
-    def stop(self, part: Part, newer: Sequence[Part]) -> Iterator[Instruction]:
-        remover = self._remover(part)
-        others_left = all(_gave_up(hold) for member, hold in part.holds.items() if member != remover)
-        for member, hold in sorted(part.holds.items()):
-            if hold.phase in _LEAVING and hold.reads and self.now >= hold.since + HAND_OVER_SECONDS:
-                hold.abandoned = True
+    def stop(self, deployment: Deployment, newer: Sequence[Deployment]) -> Iterator[Instruction]:
+        remover = self._remover(deployment)
+        others_left = all(
+            _gave_up(assignment) for member, assignment in deployment.assignments.items() if member != remover
+        )
+        for member, assignment in sorted(deployment.assignments.items()):
+            if assignment.phase in _LEAVING and assignment.reads and self.now >= assignment.since + HAND_OVER_SECONDS:
+                assignment.abandoned = True
             if member == remover and not others_left:
                 continue
-            if hold.phase not in _LEAVING:
-                if self._must_go(part, member, hold):
-                    hold.reads = not any(each.is_current(member, self.owners) for each in newer if each.wanted)
-                    yield self._stop(part, member, hold, with_topics=member == remover)
-            elif part.wanted and member in self.owners:
-                hold.due = None  # it is to start again, once it has answered or time is up
-            elif not _gave_up(hold) and (hold.due is None or self.now >= hold.due):
-                yield self._stop(part, member, hold, with_topics=member == remover)
+            if assignment.phase not in _LEAVING:
+                if self._must_go(deployment, member, assignment):
+                    assignment.reads = not any(each.is_current(member, self.owners) for each in newer if each.wanted)
+                    yield self._stop(deployment, member, assignment, with_topics=member == remover)
+            elif deployment.wanted and member in self.owners:
+                assignment.due = None  # it is to start again, once it has answered or time is up
+            elif not _gave_up(assignment) and (assignment.due is None or self.now >= assignment.due):
+                yield self._stop(deployment, member, assignment, with_topics=member == remover)
 
-    def _remover(self, part: Part) -> str | None:
+    def _remover(self, deployment: Deployment) -> str | None:
         """Who removes the topics: the last one to be told, as nobody else may be using them then."""
-        if part is not self.clean or part.wanted or part.ended:
+        if deployment is not self.clean or deployment.wanted or deployment.ended:
             return None
-        return max((member for member, hold in part.holds.items() if not _gave_up(hold)), default=None)
+        return max(
+            (member for member, assignment in deployment.assignments.items() if not _gave_up(assignment)), default=None
+        )
 
-    def _must_go(self, part: Part, member: str, hold: Hold) -> bool:
-        if not part.wanted or member not in self.owners:
+    def _must_go(self, deployment: Deployment, member: str, assignment: Assignment) -> bool:
+        if not deployment.wanted or member not in self.owners:
             return member not in self.in_use
-        if not self.fleet.exclusive or hold.owners == self.owners:
+        if not self.fleet.exclusive or assignment.owners == self.owners:
             return False
-        if hold.phase is Phase.UNKNOWN:
+        if assignment.phase is Phase.UNKNOWN:
             return len(self.owners) > 1
-        return not _keeps_all(member, hold.owners, self.owners)
+        return not _keeps_all(member, assignment.owners, self.owners)
 
-    def _stop(self, part: Part, member: str, hold: Hold, *, with_topics: bool) -> Instruction:
-        again = hold.phase in _LEAVING
+    def _stop(self, deployment: Deployment, member: str, assignment: Assignment, *, with_topics: bool) -> Instruction:
+        again = assignment.phase in _LEAVING
         if not again:
-            hold.since, hold.attempts, hold.reason = self.now, 0, ""
-        if hold.phase is not Phase.STOPPING:  # else the answer to it may still come
-            hold.timestamp = self.timestamp
-        hold.phase, hold.due = Phase.STOPPING, self.now + REPEAT_SECONDS
-        part.changed = self.now
-        return Instruction(part, member, Operation.DELETE, hold.timestamp, with_topics=with_topics, again=again)
+            assignment.since, assignment.attempts, assignment.reason = self.now, 0, ""
+        if assignment.phase is not Phase.STOPPING:  # else the answer to it may still come
+            assignment.timestamp = self.timestamp
+        assignment.phase, assignment.due = Phase.STOPPING, self.now + REPEAT_SECONDS
+        deployment.changed = self.now
+        return Instruction(
+            deployment, member, Operation.DELETE, assignment.timestamp, with_topics=with_topics, again=again
+        )
 
-    def start(self, part: Part) -> Iterator[Instruction]:
+    def start(self, deployment: Deployment) -> Iterator[Instruction]:
         for member in self.owners:
-            hold = part.holds.get(member)
-            if hold is None:
-                yield self._start(part, member, None)
-            elif hold.phase is Phase.STOPPING:
-                if hold.abandoned:
-                    yield self._start(part, member, None)
-            elif hold.phase in (Phase.UNKNOWN, Phase.STOP_FAILED):
-                yield self._start(part, member, None)
-            elif (hold.version, hold.owners) != (part.version, self.owners) or self._is_due(hold):
-                yield self._start(part, member, hold)
+            assignment = deployment.assignments.get(member)
+            if assignment is None:
+                yield self._start(deployment, member, None)
+            elif assignment.phase is Phase.STOPPING:
+                if assignment.abandoned:
+                    yield self._start(deployment, member, None)
+            elif assignment.phase in (Phase.UNKNOWN, Phase.STOP_FAILED):
+                yield self._start(deployment, member, None)
+            elif (assignment.version, assignment.owners) != (deployment.version, self.owners) or self._is_due(
+                assignment
+            ):
+                yield self._start(deployment, member, assignment)
 
-    def _is_due(self, hold: Hold) -> bool:
-        return hold.due is not None and self.now >= hold.due
+    def _is_due(self, assignment: Assignment) -> bool:
+        return assignment.due is not None and self.now >= assignment.due
 
-    def _start(self, part: Part, member: str, before: Hold | None) -> Instruction:
-        made = Hold(Phase.STARTING, self.now, part.version, self.owners, self.timestamp)
-        again = before is not None and (before.version, before.owners) == (part.version, self.owners)
+    def _start(self, deployment: Deployment, member: str, before: Assignment | None) -> Instruction:
+        made = Assignment(Phase.STARTING, self.now, deployment.version, self.owners, self.timestamp)
+        again = before is not None and (before.version, before.owners) == (deployment.version, self.owners)
         if before is not None:
             made.served = before.served
             if again:
@@ -228,24 +240,24 @@ class _Round:
                 if before.phase is Phase.STARTING:  # the answer to it may still come
                     made.timestamp = before.timestamp
         made.due = self.now + REPEAT_SECONDS
-        part.holds[member] = made
-        part.changed = self.now
-        return Instruction(part, member, Operation.CREATE, made.timestamp, self.owners, again=again)
+        deployment.assignments[member] = made
+        deployment.changed = self.now
+        return Instruction(deployment, member, Operation.CREATE, made.timestamp, self.owners, again=again)
 
 
-def _in_the_way(hold: Hold) -> bool:
-    return hold.phase in _LEAVING and hold.reads and not hold.abandoned
+def _in_the_way(assignment: Assignment) -> bool:
+    return assignment.phase in _LEAVING and assignment.reads and not assignment.abandoned
 
 
-def _gave_up(hold: Hold) -> bool:
-    return hold.phase is Phase.STOP_FAILED and hold.attempts >= MAX_ATTEMPTS
+def _gave_up(assignment: Assignment) -> bool:
+    return assignment.phase is Phase.STOP_FAILED and assignment.attempts >= MAX_ATTEMPTS
 
 
-def _dues(hold: Hold) -> Iterator[float]:
-    if _in_the_way(hold):
-        yield hold.since + HAND_OVER_SECONDS
-    if hold.due is not None:
-        yield hold.due
+def _dues(assignment: Assignment) -> Iterator[float]:
+    if _in_the_way(assignment):
+        yield assignment.since + HAND_OVER_SECONDS
+    if assignment.due is not None:
+        yield assignment.due
 
 
 def _keeps_all(member: str, before: Sequence[str], after: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from services.scheduler.core.effects import BecameReady, Effect, ModelChanged, P
 from services.scheduler.core.effects import ServerChanged as ServerChangedEffect
 from services.scheduler.core.models import definition
 from services.scheduler.core.models.definition import Change
-from services.scheduler.core.models.inventory import Announced, forget_strays, take_inventory
+from services.scheduler.core.models.inventory import Announced, forget_orphans, take_inventory
 from services.scheduler.core.models.reconcile import has_left, reconcile, set_replica
 from services.scheduler.core.retries import MAX_DELAY, after_failure, after_success
 from services.scheduler.core.routing import NO_ROUTE
@@ -179,8 +179,8 @@ class Control:
             version = self.state.version(version_key)
             if version is not None:
                 version.replicas.pop(key.replica, None)
-        astray = forget_strays(self.state, key)
-        for name in sorted({version_key.model for version_key in replica.copies} | astray):
+        orphaned = forget_orphans(self.state, key)
+        for name in sorted({version_key.model for version_key in replica.copies} | orphaned):
             if name in self.state.models:
                 effects += self._reconcile(self.state.models[name], now, retry=True)
         return effects
@@ -228,8 +228,8 @@ class Control:
 
     def unloaded(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
         """An agent finished unloading. Raises StateConflict for a copy nobody asked for."""
-        if self._stray(where, key, free):
-            del self.state.models[key.model].strays[where, key.version]
+        if self._orphan(where, key, free):
+            del self.state.models[key.model].orphans[where, key.version]
             return self._after_result(where, key, now)
         version = self._copy(where, key, free)
         reason = version.replicas[where.replica].reason
@@ -238,8 +238,8 @@ class Control:
 
     def unload_failed(self, where: ReplicaKey, key: VersionKey, free: int, reason: str, now: float) -> list[Effect]:
         """An agent could not unload; it is tried again later. Raises StateConflict for a copy nobody asked for."""
-        if self._stray(where, key, free):
-            self.state.models[key.model].strays[where, key.version] = False
+        if self._orphan(where, key, free):
+            self.state.models[key.model].orphans[where, key.version] = False
             self._timers.wake(now + MAX_DELAY, key.model)
             return [ServerChangedEffect(where.server)]
         version = self._copy(where, key, free)
@@ -247,10 +247,10 @@ class Control:
         self._schedule_retry(key, version, now, reason)
         return self._after_result(where, key, now)
 
-    def _stray(self, where: ReplicaKey, key: VersionKey, free: int) -> bool:
+    def _orphan(self, where: ReplicaKey, key: VersionKey, free: int) -> bool:
         """Whether the copy is of a version that lives on another server."""
         model, replica = self.state.models.get(key.model), self.state.replica(where)
-        if model is None or replica is None or (where, key.version) not in model.strays:
+        if model is None or replica is None or (where, key.version) not in model.orphans:
             return False
         replica.available_bytes = free
         return True
@@ -347,7 +347,7 @@ class Control:
 
     def _is_gone(self, model: Model) -> bool:
         inactive = all(version.is_inactive for version in model.versions.values())
-        return inactive and model.published == NO_ROUTE and not model.gateway.holds
+        return inactive and model.published == NO_ROUTE and not model.gateway.assignments
 
     # -- shared --------------------------------------------------------------------------------------------------
 

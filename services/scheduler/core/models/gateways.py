@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from services.scheduler.core.effects import Effect, ModelChanged, SaveModel, Tell
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Fleet
-from services.scheduler.core.members.part import Part
 from services.scheduler.core.members.presence import Presence
 from services.scheduler.core.members.rounds import Answer, arrange, enter, next_due, was_asked
 from services.scheduler.core.state import Model, State
@@ -67,7 +67,7 @@ class ModelGateways:
                 effects += [*self._arrange(model, now), ModelChanged(name)]
         return effects
 
-    def _resources(self) -> Iterator[tuple[str, list[Part]]]:
+    def _resources(self) -> Iterator[tuple[str, list[Deployment]]]:
         return ((self.key(model.name), [model.gateway]) for model in self._state.models.values())
 
     def _arrange_all(self, now: float) -> list[Effect]:
@@ -77,14 +77,14 @@ class ModelGateways:
         return effects
 
     def _arrange(self, model: Model, now: float) -> list[Effect]:
-        part, had_ended = model.gateway, model.gateway.ended
-        clean = part if model.latest.definition.dataflowSpec.cleanTopicsOnDelete else None
-        told = arrange(self.fleet, self.key(model.name), [part], now, clean=clean)
-        due = next_due([part], now)
+        deployment, had_ended = model.gateway, model.gateway.ended
+        clean = deployment if model.latest.definition.dataflowSpec.cleanTopicsOnDelete else None
+        instructions = arrange(self.fleet, self.key(model.name), [deployment], now, clean=clean)
+        due = next_due([deployment], now)
         if due is not None:
             self._timers.wake(due, model.name)
-        saved: list[Effect] = [SaveModel(model.name)] if part.ended != had_ended else []
-        return [*saved, *(Tell(self.fleet.kind, model.name, instruction) for instruction in told)]
+        saved: list[Effect] = [SaveModel(model.name)] if deployment.ended != had_ended else []
+        return [*saved, *(Tell(self.fleet.kind, model.name, instruction) for instruction in instructions)]
 
 
 def _follow(model: Model, now: float) -> bool:

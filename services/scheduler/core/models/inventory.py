@@ -33,7 +33,7 @@ class Announced:
 
 def take_inventory(state: State, key: ReplicaKey, replica: Replica, held: list[Announced], now: float) -> set[str]:
     """What the agent lists is loaded, what it does not list is not. Returns the models touched."""
-    touched = {version.model for version in replica.copies} | forget_strays(state, key)
+    touched = {version.model for version in replica.copies} | forget_orphans(state, key)
     announced = {entry.key for entry in held}
     for entry in sorted(held, key=lambda entry: entry.key, reverse=True):
         touched.add(entry.key.model)
@@ -50,13 +50,13 @@ def take_inventory(state: State, key: ReplicaKey, replica: Replica, held: list[A
     return touched
 
 
-def forget_strays(state: State, where: ReplicaKey) -> set[str]:
+def forget_orphans(state: State, where: ReplicaKey) -> set[str]:
     """What a replica held beyond the books is told anew by its agent. Returns the models concerned."""
     concerned = set()
     for model in state.models.values():
-        kept = {stray: told for stray, told in model.strays.items() if stray[0] != where}
-        if len(kept) < len(model.strays):
-            model.strays = kept
+        kept = {orphan: asked for orphan, asked in model.orphans.items() if orphan[0] != where}
+        if len(kept) < len(model.orphans):
+            model.orphans = kept
             concerned.add(model.name)
     return concerned
 
@@ -76,7 +76,7 @@ def _take_in(state: State, entry: Announced, where: ReplicaKey, now: float) -> N
             model.versions[number] = Version(number, model.latest.definition, now)
         version = model.versions[entry.key.version] = Version(entry.key.version, entry.definition, now)
     elif version.server not in (None, where.server) and not has_left(version):
-        model.strays[where, version.number] = False
+        model.orphans[where, version.number] = False
         return
     version.server = where.server
     if compare(version.definition, entry.definition) is Change.NEW_VERSION:

@@ -40,7 +40,7 @@ def reconcile(state: State, model: Model, now: float, *, retry: bool = False) ->
         _mark_available(state, model, version, now)
         _retire(state, model, version, now)
         effects += _instruct(state, model, version, now)
-    effects += _clear_strays(state, model)
+    effects += _clear_orphans(state, model)
     effects += _forget_old_versions(model)
     effects += _publish(state, model)
     effects.append(ModelChanged(model.name))
@@ -84,7 +84,7 @@ def _replica_offer(index: int, replica: Replica, status: ReplicaStatus | None) -
     return ReplicaOffer(
         index=index,
         free=replica.free_bytes,
-        holds=status is not None and status.state in _PLACED,
+        assignments=status is not None and status.state in _PLACED,
         failed=status is not None and status.state is ReplicaState.LOAD_FAILED,
         leaving=status is not None and status.state in LEAVING,
         connected=replica.connected,
@@ -239,20 +239,20 @@ def _instruct(state: State, model: Model, version: Version, now: float) -> list[
     return effects
 
 
-def _clear_strays(state: State, model: Model) -> list[Effect]:
+def _clear_orphans(state: State, model: Model) -> list[Effect]:
     """Unload copies that came back after their version had found another server."""
     effects: list[Effect] = []
-    for (where, number), told in model.strays.items():
+    for (where, number), asked in model.orphans.items():
         replica = state.replica(where)
-        if not told and replica is not None and replica.connected and _is_settled(state, model):
-            model.strays[where, number] = True
+        if not asked and replica is not None and replica.connected and _is_settled(state, model):
+            model.orphans[where, number] = True
             effects.append(SendUnload(where, VersionKey(model.name, number)))
     return effects
 
 
 def _forget_old_versions(model: Model) -> list[Effect]:
-    astray = {number for _, number in model.strays}
-    finished = [version for version in model.older() if has_left(version) and version.number not in astray]
+    orphaned = {number for _, number in model.orphans}
+    finished = [version for version in model.older() if has_left(version) and version.number not in orphaned]
     for version in finished:
         del model.versions[version.number]
     return [SaveModel(model.name)] if finished else []

@@ -9,8 +9,8 @@ from typing import Final
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler.core.effects import Effect, PipelineChanged, SavePipeline
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Kind
-from services.scheduler.core.members.part import Part
 from services.scheduler.core.members.presence import Presence
 from services.scheduler.core.members.rounds import Answer, enter, next_due, was_asked
 from services.scheduler.core.pipelines import definition
@@ -86,9 +86,9 @@ class PipelineControl:
         if before is not None:
             pipeline.past = before.past
             if has_ended(self.pipelines, before):
-                pipeline.past = [*before.past, *before.doomed][-KEPT_VERSIONS:]
+                pipeline.past = [*before.past, *before.retired][-KEPT_VERSIONS:]
             else:
-                pipeline.leaving = before.doomed
+                pipeline.leaving = before.retired
             pipeline.gateway, pipeline.published, pipeline.taken = before.gateway, before.published, before.taken
             pipeline.revision, pipeline.acked, pipeline.route_error = before.revision, before.acked, before.route_error
         return pipeline
@@ -198,11 +198,11 @@ class PipelineControl:
     def _alive(self) -> Iterator[Pipeline]:
         return (pipeline for pipeline in self.pipelines.by_name.values() if not pipeline.deleted)
 
-    def _at_engines(self) -> Iterator[tuple[str, list[Part]]]:
+    def _at_engines(self) -> Iterator[tuple[str, list[Deployment]]]:
         for pipeline in self.pipelines.by_name.values():
             yield pipeline.name, [version.engine for version in pipeline.all_versions()]
 
-    def _at_gateways(self) -> Iterator[tuple[str, list[Part]]]:
+    def _at_gateways(self) -> Iterator[tuple[str, list[Deployment]]]:
         for pipeline in self.pipelines.by_name.values():
             yield self.pipelines.gateway_key(pipeline.name), [pipeline.gateway]
 

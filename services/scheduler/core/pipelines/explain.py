@@ -3,8 +3,8 @@
 from typing import Any
 
 from services.scheduler.core.decisions import Core
+from services.scheduler.core.members.deployment import Assignment, Deployment, Phase
 from services.scheduler.core.members.fleet import Fleet
-from services.scheduler.core.members.part import Hold, Part, Phase
 from services.scheduler.core.members.summary import why
 from services.scheduler.core.pipelines.readiness import unready_models
 from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
@@ -90,7 +90,9 @@ def _summary(pipeline: Pipeline, waits: list[str]) -> str:
 
 
 def _runs(version: PipelineVersion) -> bool:
-    return not version.superseded and any(hold.phase is Phase.READY for hold in version.engine.holds.values())
+    return not version.superseded and any(
+        assignment.phase is Phase.READY for assignment in version.engine.assignments.values()
+    )
 
 
 def _fleet(fleet: Fleet, key: str) -> dict[str, Any]:
@@ -101,17 +103,17 @@ def _fleet(fleet: Fleet, key: str) -> dict[str, Any]:
     }
 
 
-def _members(part: Part) -> list[dict[str, Any]]:
-    return [_member(name, hold) for name, hold in sorted(part.holds.items())]
+def _members(deployment: Deployment) -> list[dict[str, Any]]:
+    return [_member(name, assignment) for name, assignment in sorted(deployment.assignments.items())]
 
 
-def _member(name: str, hold: Hold) -> dict[str, Any]:
+def _member(name: str, assignment: Assignment) -> dict[str, Any]:
     return {
         "member": name,
-        "state": hold.phase.value,
-        "since": iso(hold.since),
-        "shares_with": [owner for owner in hold.owners if owner != name],
-        "reason": why(hold) if hold.attempts else hold.reason,
-        "failed_attempts": hold.attempts,
-        "told_again": iso(hold.due) if hold.due is not None else None,
+        "state": assignment.phase.value,
+        "since": iso(assignment.since),
+        "shares_with": [owner for owner in assignment.owners if owner != name],
+        "reason": why(assignment) if assignment.attempts else assignment.reason,
+        "failed_attempts": assignment.attempts,
+        "told_again": iso(assignment.due) if assignment.due is not None else None,
     }

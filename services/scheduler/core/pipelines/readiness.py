@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.core.members.part import Part
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.summary import summarise
 from services.scheduler.core.models.gateways import ModelGateways
 from services.scheduler.core.models.lifecycle import version_status
@@ -28,6 +28,6 @@ def unready_models(pipeline: pb.Pipeline, state: State, gateways: ModelGateways)
             yield step.name, f"is not connected to Kafka: {reason}"
 
 
-def is_fed(gateway: Part) -> bool:
+def is_fed(gateway: Deployment) -> bool:
     """Whether a model gateway brings the model its records."""
-    return any(hold.served for hold in gateway.holds.values())
+    return any(assignment.served for assignment in gateway.assignments.values())

@@ -6,7 +6,7 @@
 from typing import Final
 
 from services.scheduler.core.effects import Effect, PipelineChanged, PublishRoutes, SavePipeline, Tell
-from services.scheduler.core.members.part import Part
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.rounds import Instruction, arrange, is_released
 from services.scheduler.core.pipelines.routes import plan_gateways, routed_members
 from services.scheduler.core.pipelines.state import Pipeline, Pipelines, PipelineVersion
@@ -88,10 +88,10 @@ def at_gateways(pipeline: Pipeline) -> PipelineVersion:
 
 def _doom(pipelines: Pipelines, pipeline: Pipeline, now: float) -> None:
     """An unloaded pipeline leaves the engines when its gateways have answered everybody."""
-    doomed = pipeline.doomed
-    if not doomed or not _is_drained(pipelines, pipeline):
+    retired = pipeline.retired
+    if not retired or not _is_drained(pipelines, pipeline):
         return
-    *older, newest = doomed
+    *older, newest = retired
     for version in older:
         version.engine.unwant(now)
     if _clean(pipeline) is None or all(is_released(version.engine) for version in older):
@@ -103,26 +103,28 @@ def _is_drained(pipelines: Pipelines, pipeline: Pipeline) -> bool:
     return pipelines.gateways.released and not routed and is_released(pipeline.gateway)
 
 
-def _clean(pipeline: Pipeline) -> Part | None:
+def _clean(pipeline: Pipeline) -> Deployment | None:
     """The part with which the pipeline's topics go; the other versions have ended before it does."""
-    doomed = pipeline.doomed
-    return doomed[-1].engine if doomed and doomed[-1].definition.dataflowSpec.cleanTopicsOnDelete else None
+    retired = pipeline.retired
+    return retired[-1].engine if retired and retired[-1].definition.dataflowSpec.cleanTopicsOnDelete else None
 
 
 def _tell_engines(pipelines: Pipelines, pipeline: Pipeline, now: float) -> list[Effect]:
     versions = list(pipeline.all_versions())
-    parts = [version.engine for version in versions]
-    told = arrange(pipelines.engines, pipeline.name, parts, now, clean=_clean(pipeline))
-    return [_tell_engine(pipelines, pipeline, instruction) for instruction in told]
+    deployments = [version.engine for version in versions]
+    instructions = arrange(pipelines.engines, pipeline.name, deployments, now, clean=_clean(pipeline))
+    return [_tell_engine(pipelines, pipeline, instruction) for instruction in instructions]
 
 
 def _tell_engine(pipelines: Pipelines, pipeline: Pipeline, instruction: Instruction) -> Effect:
-    definition = next(version.definition for version in pipeline.all_versions() if version.engine is instruction.part)
+    definition = next(
+        version.definition for version in pipeline.all_versions() if version.engine is instruction.deployment
+    )
     return Tell(pipelines.engines.kind, pipeline.name, instruction, definition)
 
 
 def _has_ended(pipelines: Pipelines, pipeline: Pipeline) -> bool:
-    gone = all(is_released(version.engine) for version in pipeline.doomed)
+    gone = all(is_released(version.engine) for version in pipeline.retired)
     return gone and pipelines.engines.released and _is_drained(pipelines, pipeline)
 
 

@@ -1,6 +1,6 @@
 """From the state of a pipeline at its gateways to the plan that Envoy is given."""
 
-from services.scheduler.core.members.part import Phase
+from services.scheduler.core.members.deployment import Phase
 from services.scheduler.core.pipelines.state import Pipeline, Pipelines
 from services.scheduler.core.routing import NO_GATEWAY, PipelinePlan
 
@@ -20,7 +20,11 @@ def plan_gateways(pipelines: Pipelines, pipeline: Pipeline) -> PipelinePlan:
     if pipeline.published == NO_GATEWAY and not _ran_once(pipeline):
         return NO_GATEWAY
     owners = pipelines.gateways.owners(pipelines.gateway_key(pipeline.name))
-    serving = {member for member, hold in pipeline.gateway.holds.items() if hold.served and hold.phase in _SERVING}
+    serving = {
+        member
+        for member, assignment in pipeline.gateway.assignments.items()
+        if assignment.served and assignment.phase in _SERVING
+    }
     chosen = serving if serving - set(owners) and not serving.issuperset(owners) else serving.intersection(owners)
     addresses = {
         (address.host, address.http_port, address.grpc_port)
@@ -45,4 +49,8 @@ def routed_members(pipelines: Pipelines, pipeline: Pipeline) -> frozenset[str]:
 
 def _ran_once(pipeline: Pipeline) -> bool:
     """An engine that is connected was ready for one of the versions."""
-    return any(hold.served for version in pipeline.versions.values() for hold in version.engine.holds.values())
+    return any(
+        assignment.served
+        for version in pipeline.versions.values()
+        for assignment in version.engine.assignments.values()
+    )

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Fleet
-from services.scheduler.core.members.part import Part
 from services.scheduler.core.routing import NO_GATEWAY, PipelinePlan
 from shared.kafka.names import PIPELINE_GATEWAY, GroupNames
 
@@ -22,7 +22,7 @@ class PipelineVersion:
     created: float
     superseded: bool = False
     """A newer version is ready: this one is to go."""
-    engine: Part = field(default_factory=Part)
+    engine: Deployment = field(default_factory=Deployment)
 
     @property
     def number(self) -> int:
@@ -40,7 +40,7 @@ class Pipeline:
     """Versions of an unloaded pipeline of this name; the new one begins when they have ended."""
     past: list[PipelineVersion] = field(default_factory=list)
     """The last versions of earlier pipelines of this name: an engine that was cut off may still have them."""
-    gateway: Part = field(default_factory=Part)
+    gateway: Deployment = field(default_factory=Deployment)
     """Gateways know pipelines by name: one part for all versions."""
     published: PipelinePlan = NO_GATEWAY
     """The last plan given to Envoy; `revision` counts them."""
@@ -65,7 +65,7 @@ class Pipeline:
         return self.deleted or bool(self.leaving)
 
     @property
-    def doomed(self) -> list[PipelineVersion]:
+    def retired(self) -> list[PipelineVersion]:
         """Versions that end because the pipeline was unloaded, oldest first."""
         return [*self.leaving, *(self.ordered() if self.deleted else ())]
 

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from services.dataflow.core.run import Run
+from services.dataflow.core.request import Request
 
 
 class Status(Enum):
@@ -14,7 +14,7 @@ class Status(Enum):
     """Will never fire."""
 
 
-class PassRun(Run):
+class PassRequest(Request):
     __slots__ = ("notes", "open", "sent", "status")
 
     def __init__(self, key: bytes, nodes: int, slots: int) -> None:

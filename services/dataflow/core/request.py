@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from services.dataflow.core.emitter import Failure, lane_of
+from services.dataflow.core.emitter import Failure, partition_of
 from services.dataflow.core.finished import Roots
 from services.dataflow.core.joining import Value
 from services.dataflow.core.records import Place
@@ -21,7 +21,7 @@ class SharedPlace:
         self.left = left
 
 
-class Part:
+class RecordShare:
     """A record, or a request's share of one."""
 
     __slots__ = ("headers", "place", "visit")
@@ -33,7 +33,7 @@ class Part:
         self.visit = visit
 
 
-class Run:
+class Request:
     """The state of one request."""
 
     __slots__ = (
@@ -43,7 +43,7 @@ class Run:
         "headers",
         "held",
         "key",
-        "lane",
+        "partition",
         "places",
         "roots",
         "seen",
@@ -55,7 +55,7 @@ class Run:
 
     def __init__(self, key: bytes, slots: int) -> None:
         self.key: Final = key
-        self.lane: Final = lane_of(key)
+        self.partition: Final = partition_of(key)
         self.values: list[Value] = [None] * slots
         self.headers: Headers = ()
         """Of its newest record."""

@@ -3,57 +3,57 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.modelgateway.core.lane import Lane
+from services.modelgateway.core.call_queue import CallQueue
 
 Job = tuple[bytes | None, int]
 
 
-def started(lane: Lane[Job]) -> list[Job]:
-    return list(lane.startable())
+def started(queue: CallQueue[Job]) -> list[Job]:
+    return list(queue.startable())
 
 
 def test_one_key_is_called_in_order_and_others_at_the_same_time() -> None:
-    lane: Lane[Job] = Lane(10)
+    queue: CallQueue[Job] = CallQueue(10)
     for job in ((b"a", 1), (b"a", 2), (b"b", 3), (None, 4), (None, 5)):
-        lane.put(job, job[0], 0)
-    assert started(lane) == [(b"a", 1), (b"b", 3), (None, 4), (None, 5)]
-    lane.called()
-    assert started(lane) == []
-    lane.finished(b"a")
-    assert started(lane) == [(b"a", 2)]
+        queue.put(job, job[0], 0)
+    assert started(queue) == [(b"a", 1), (b"b", 3), (None, 4), (None, 5)]
+    queue.called()
+    assert started(queue) == []
+    queue.finished(b"a")
+    assert started(queue) == [(b"a", 2)]
 
 
 def test_only_so_many_calls_are_in_flight() -> None:
-    lane: Lane[Job] = Lane(2)
+    queue: CallQueue[Job] = CallQueue(2)
     for number in range(5):
-        lane.put((None, number), None, 0)
-    assert (lane.full, started(lane)) == (True, [(None, 0), (None, 1)])
-    assert (lane.full, lane.drained) == (True, False)
-    lane.called()
-    assert started(lane) == [(None, 2)]
-    lane.called()
-    assert started(lane) == [(None, 3)]
-    assert (lane.queued, lane.full, lane.drained) == (1, False, True)
+        queue.put((None, number), None, 0)
+    assert (queue.full, started(queue)) == (True, [(None, 0), (None, 1)])
+    assert (queue.full, queue.drained) == (True, False)
+    queue.called()
+    assert started(queue) == [(None, 2)]
+    queue.called()
+    assert started(queue) == [(None, 3)]
+    assert (queue.queued, queue.full, queue.drained) == (1, False, True)
 
 
 def test_calls_wait_while_kafka_acknowledges_nothing() -> None:
-    lane: Lane[Job] = Lane(1)
+    queue: CallQueue[Job] = CallQueue(1)
     for number in range(9):
-        lane.put((None, number), None, 0)
+        queue.put((None, number), None, 0)
     for number in range(4):
-        assert started(lane) == [(None, number)]
-        lane.called()
-    assert started(lane) == []
-    lane.finished(None)
-    assert started(lane) == [(None, 4)]
+        assert started(queue) == [(None, number)]
+        queue.called()
+    assert started(queue) == []
+    queue.finished(None)
+    assert started(queue) == [(None, 4)]
 
 
 def test_large_jobs_stop_reading_before_many_are_queued() -> None:
-    lane: Lane[Job] = Lane(10)
-    lane.put((None, 0), None, 1_000_000_000)
-    assert (lane.full, lane.drained) == (True, False)
-    assert started(lane) == [(None, 0)]
-    assert (lane.full, lane.drained) == (False, True)
+    queue: CallQueue[Job] = CallQueue(10)
+    queue.put((None, 0), None, 1_000_000_000)
+    assert (queue.full, queue.drained) == (True, False)
+    assert started(queue) == [(None, 0)]
+    assert (queue.full, queue.drained) == (False, True)
 
 
 @given(
@@ -61,7 +61,7 @@ def test_large_jobs_stop_reading_before_many_are_queued() -> None:
     st.lists(st.tuples(st.sampled_from(["put", "called", "finished", "drop"]), st.integers(0, 3)), max_size=60),
 )
 def test_no_job_is_lost_doubled_or_out_of_order(limit: int, steps: list[tuple[str, int]]) -> None:
-    lane: Lane[Job] = Lane(limit)
+    queue: CallQueue[Job] = CallQueue(limit)
     number = 0
     waiting: list[Job] = []
     calling: list[Job] = []
@@ -69,7 +69,7 @@ def test_no_job_is_lost_doubled_or_out_of_order(limit: int, steps: list[tuple[st
     ended: list[Job] = []
 
     def start() -> None:
-        for job in lane.startable():
+        for job in queue.startable():
             waiting.remove(job)
             calling.append(job)
         assert len(calling) <= limit
@@ -79,7 +79,7 @@ def test_no_job_is_lost_doubled_or_out_of_order(limit: int, steps: list[tuple[st
         free = [job for job in waiting if job[0] is None or job[0] not in busy]
         if len(calling) < limit and len(sent) < 4 * limit:
             assert not free, "whatever may start has started"
-        assert (lane.queued, lane.calling, lane.unacknowledged) == (len(waiting), len(calling), len(sent))
+        assert (queue.queued, queue.calling, queue.unacknowledged) == (len(waiting), len(calling), len(sent))
 
     def act(what: str, choice: int) -> None:
         nonlocal number
@@ -87,16 +87,16 @@ def test_no_job_is_lost_doubled_or_out_of_order(limit: int, steps: list[tuple[st
             key = None if choice == 0 else bytes([choice])
             number += 1
             waiting.append((key, number))
-            lane.put((key, number), key, 1)
+            queue.put((key, number), key, 1)
         elif what == "called" and calling:
             sent.append(calling.pop(choice % len(calling)))
-            lane.called()
+            queue.called()
         elif what == "finished" and sent:
             job = sent.pop(choice % len(sent))
             ended.append(job)
-            lane.finished(job[0])
+            queue.finished(job[0])
         elif what == "drop":
-            lane.drop(lambda job: job[1] % 4 == choice)
+            queue.drop(lambda job: job[1] % 4 == choice)
             waiting[:] = [job for job in waiting if job[1] % 4 != choice]
 
     for step in steps:

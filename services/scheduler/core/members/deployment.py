@@ -17,7 +17,7 @@ class Phase(StrEnum):
 
 
 @dataclass(slots=True)
-class Hold:
+class Assignment:
     """One member's share of one resource. Times are seconds since the epoch."""
 
     phase: Phase
@@ -43,7 +43,7 @@ class Hold:
 
 
 @dataclass(slots=True)
-class Part:
+class Deployment:
     """One resource, or one version of it, over all members.
 
     A member without an entry holds nothing of it.
@@ -54,7 +54,7 @@ class Part:
     ended: bool = True
     """Not wanted, and every member that was asked has let go; or never wanted."""
     changed: float = 0.0
-    holds: dict[str, Hold] = field(default_factory=dict)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
 
     def want(self, version: int, now: float) -> None:
         """Have it run in this version."""
@@ -71,5 +71,9 @@ class Part:
         return bool(owners) and all(self.is_current(owner, owners) for owner in owners)
 
     def is_current(self, member: str, owners: tuple[str, ...]) -> bool:
-        hold = self.holds.get(member)
-        return hold is not None and hold.phase is Phase.READY and (hold.version, hold.owners) == (self.version, owners)
+        assignment = self.assignments.get(member)
+        return (
+            assignment is not None
+            and assignment.phase is Phase.READY
+            and (assignment.version, assignment.owners) == (self.version, owners)
+        )

@@ -10,7 +10,7 @@ _UNACKNOWLEDGED_PER_CALL: Final = 4
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
-class Lane(Generic[T]):
+class CallQueue(Generic[T]):
     """Jobs that wait, those whose call is in flight, and those whose outcome is not acknowledged yet.
 
     A job without key has no order. `full` and `drained` say when to stop and resume reading.

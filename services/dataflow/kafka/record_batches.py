@@ -16,7 +16,7 @@ BATCH_BYTES: Final = 256 * 1024
 """Of one batch, unless a single record is larger."""
 
 
-class Batch:
+class RecordBatch:
     """Records of one partition, on their way together."""
 
     __slots__ = ("builder", "entries", "is_settled", "limit", "sent")
@@ -65,7 +65,7 @@ def producer_of(writer: Writer) -> Any:
     return writer._producer
 
 
-def waves(queues: dict[tuple[str, int], list[Batch]]) -> Sequence[list[tuple[tuple[str, int], Batch]]]:
+def waves(queues: dict[tuple[str, int], list[RecordBatch]]) -> Sequence[list[tuple[tuple[str, int], RecordBatch]]]:
     """First batches of all partitions, then their second ones: what goes to a broker at the same time."""
     longest = max((len(batches) for batches in queues.values()), default=0)
     return [
