@@ -135,14 +135,14 @@ async def _messages(
     from services.cli.inspection import message_of
     from shared.kafka.headers import PIPELINE, first
 
-    strays = 0
+    orphans = 0
 
     def wanted(record: "Record") -> bool:
-        nonlocal strays
-        strays += first(record.headers, PIPELINE) is None
+        nonlocal orphans
+        orphans += first(record.headers, PIPELINE) is None
         return view.wants(record.key, record.headers)
 
     records = await reader.newest(topic, count, seconds, wanted, wait)
-    if strays:
-        note(f"{topic}: {strays} of its newest records belong to no pipeline: No pipeline found in headers.")
+    if orphans:
+        note(f"{topic}: {orphans} of its newest records belong to no pipeline: No pipeline found in headers.")
     return [message_of(view, topic, each.key, each.value, each.headers) for each in records]

@@ -71,7 +71,7 @@ class Emitter:
         self.outcome.problems.append(Problem(kind, sentence, headers))
 
     def partition_in(self, topic: str, partition: int) -> int:
-        """The partition of a topic that a lane ends up in."""
+        """The partition of a topic that a request of another partition ends up in."""
         return min(partition, self._last[topic])
 
     def _emit(self, topic: str, key: bytes, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> None:

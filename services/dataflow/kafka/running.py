@@ -65,7 +65,7 @@ class Running:
 
 
 def partitions_of(counts: Mapping[str, int], numbers: frozenset[int], lowest: int) -> set[TopicPartition]:
-    """The partitions that belong to this engine. `lanes` are its own of `lowest`, the fewest that a topic has.
+    """The partitions that belong to this engine. `numbers` are its own of `lowest`, the fewest that a topic has.
 
     A key that names a partition which a topic lacks goes to that topic's last one, so all of a request's partitions
     have the same owner.
