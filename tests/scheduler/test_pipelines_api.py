@@ -50,9 +50,7 @@ async def load(scheduler: Running, submitted: pb.Pipeline) -> None:
     await scheduler.api.LoadPipeline(pb.LoadPipelineRequest(pipeline=submitted), wait_for_ready=True)
 
 
-async def until(
-    scheduler: Running, name: str, assignments: Callable[[pb.PipelineWithState], bool]
-) -> pb.PipelineWithState:
+async def until(scheduler: Running, name: str, holds: Callable[[pb.PipelineWithState], bool]) -> pb.PipelineWithState:
     feed = scheduler.api.SubscribePipelineStatus(
         pb.PipelineSubscriptionRequest(subscriberName="test"), timeout=_PATIENCE, wait_for_ready=True
     )
@@ -60,7 +58,7 @@ async def until(
     try:
         async for message in feed:
             (latest,) = message.versions
-            if message.pipelineName == name and assignments(latest):
+            if message.pipelineName == name and holds(latest):
                 feed.cancel()
                 return latest
             seen.append(str(latest.state))

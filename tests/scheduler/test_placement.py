@@ -53,7 +53,7 @@ replica_offers = st.builds(
     ReplicaOffer,
     index=st.just(0),
     free=st.integers(0, 5),
-    assignments=st.booleans(),
+    holds=st.booleans(),
     failed=st.booleans(),
     connected=st.sampled_from((True, True, True, False)),
     draining=st.sampled_from((False, False, False, True)),
@@ -61,7 +61,7 @@ replica_offers = st.builds(
 
 
 def with_index(index: int, replica: ReplicaOffer) -> ReplicaOffer:
-    return ReplicaOffer(index, replica.free, replica.assignments, replica.failed, replica.connected, replica.draining)
+    return ReplicaOffer(index, replica.free, replica.holds, replica.failed, replica.connected, replica.draining)
 
 
 # The rules, written the slow and plain way.
@@ -74,8 +74,8 @@ def server_suits(need: Need, server: ServerOffer) -> bool:
 
 
 def replica_suits(need: Need, server: ServerOffer, replica: ReplicaOffer) -> bool:
-    there = replica.connected or replica.assignments
-    fits = replica.assignments or replica.free >= need.memory
+    there = replica.connected or replica.holds
+    fits = replica.holds or replica.free >= need.memory
     explains = not need.explainer or EXPLAINER_CAPABILITY in server.capabilities
     return there and not replica.draining and fits and explains
 
@@ -96,7 +96,7 @@ def by_name(offers: tuple[ServerOffer, ...], name: str | None) -> ServerOffer:
 
 def is_preferred(one: ReplicaOffer, other: ReplicaOffer) -> bool:
     """Whether `one` goes before `other`: it holds the version, did not fail, has more memory, a lower index."""
-    for better, worse in ((one.assignments, other.assignments), (other.failed, one.failed)):
+    for better, worse in ((one.holds, other.holds), (other.failed, one.failed)):
         if better != worse:
             return better
     if one.free != other.free:
@@ -165,7 +165,7 @@ def test_a_server_with_the_version_is_left_only_when_it_cannot_take_all_copies(
     placement = place(need, offers)
     if placement.server is None or placement.failure:
         return
-    holders = {s.name for s in offers if has_room(need, s, need.replicas) and any(r.assignments for r in s.replicas)}
+    holders = {s.name for s in offers if has_room(need, s, need.replicas) and any(r.holds for r in s.replicas)}
     assert not holders or placement.server in holders
 
 

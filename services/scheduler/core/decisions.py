@@ -76,7 +76,7 @@ class Core:
     @property
     def next_due(self) -> float | None:
         """When `tick` has something to do, in seconds since the epoch."""
-        dues = (deployment.next_due for deployment in (self.models, self.model_gateways, self.pipelines))
+        dues = (part.next_due for part in (self.models, self.model_gateways, self.pipelines))
         return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:

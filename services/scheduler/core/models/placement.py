@@ -27,7 +27,7 @@ class ReplicaOffer:
 
     index: int
     free: int
-    assignments: bool = False
+    holds: bool = False
     failed: bool = False
     connected: bool = True
     draining: bool = False
@@ -97,7 +97,7 @@ def _is_capable(need: Need, server: ServerOffer) -> str:
 
 
 def _is_connected(_: Need, __: ServerOffer, replica: ReplicaOffer) -> str:
-    return "" if replica.connected or replica.assignments else "its agent is not connected"
+    return "" if replica.connected or replica.holds else "its agent is not connected"
 
 
 def _is_not_draining(_: Need, __: ServerOffer, replica: ReplicaOffer) -> str:
@@ -114,7 +114,7 @@ def _explains(need: Need, server: ServerOffer, _: ReplicaOffer) -> str:
 
 
 def _has_memory(need: Need, _: ServerOffer, replica: ReplicaOffer) -> str:
-    fits = replica.assignments or need.memory <= replica.free
+    fits = replica.holds or need.memory <= replica.free
     return "" if fits else f"needs {need.memory} bytes, has {replica.free} free"
 
 
@@ -124,13 +124,13 @@ REPLICA_FILTERS: Sequence[ReplicaFilter] = (_is_connected, _is_not_draining, _ha
 
 def _replica_order(replica: ReplicaOffer) -> tuple[bool, bool, int, int]:
     """Copies that exist stay; then replicas that did not fail before, most free memory, lowest index."""
-    return (not replica.assignments, replica.failed, -replica.free, replica.index)
+    return (not replica.holds, replica.failed, -replica.free, replica.index)
 
 
 def _server_order(server: ServerOffer) -> tuple[bool, bool, bool, int, str]:
     """A server that holds the version first, one where it failed last; then its own, most free memory, name."""
     return (
-        not any(replica.assignments for replica in server.replicas),
+        not any(replica.holds for replica in server.replicas),
         any(replica.failed for replica in server.replicas),
         not server.current,
         -max((replica.free for replica in server.replicas), default=0),

@@ -84,7 +84,7 @@ def _replica_offer(index: int, replica: Replica, status: ReplicaStatus | None) -
     return ReplicaOffer(
         index=index,
         free=replica.free_bytes,
-        assignments=status is not None and status.state in _PLACED,
+        holds=status is not None and status.state in _PLACED,
         failed=status is not None and status.state is ReplicaState.LOAD_FAILED,
         leaving=status is not None and status.state in LEAVING,
         connected=replica.connected,
