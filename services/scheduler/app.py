@@ -57,7 +57,9 @@ async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Eve
 async def _serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event, tracer: Tracer) -> None:
     xds = XdsServer()
     engine = Engine(store, xds, _sharing(settings))
-    readiness = Readiness(["replicas"])
+    readiness = Readiness(["replicas", "store"])
+    readiness.satisfied("store")
+    store.watchers.append(lambda: readiness.report("store", store.problem))
 
     api_server = rpc.server([_SCHEDULER, _HEALTH], interceptors=traced(tracer))
     gateway_ports = settings.pipeline_gateway_http_port, settings.pipeline_gateway_grpc_port

@@ -13,6 +13,7 @@ from services.scheduler.core.decisions import Core
 from services.scheduler.core.effects import (
     BecameReady,
     Effect,
+    Instruction,
     ModelChanged,
     PipelineChanged,
     PublishRoutes,
@@ -40,6 +41,7 @@ from services.scheduler.feeds.feed import Coalescer, Feed
 from services.scheduler.feeds.pipelines import PipelineNews
 from services.scheduler.links.link import Link
 from services.scheduler.links.members import MemberLinks
+from services.scheduler.links.unsent import Unsent
 from services.scheduler.sharing import Sharing
 from services.scheduler.store.database import Store
 from services.scheduler.uid import UidMaker
@@ -65,6 +67,8 @@ class Engine:
         self._store = store
         self._topics = sharing.topics
         self._publisher = Publisher(xds, self._routed)
+        self._unsent = Unsent()
+        store.watchers.append(self._stored)
         self._server_changes = Coalescer(SERVER_FEED_PERIOD, self._publish_server)
         self._agents: dict[ReplicaKey, Link[agent_pb2.ModelOperationMessage]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -86,14 +90,21 @@ class Engine:
         self._closing = True
 
     def apply(self, step: Callable[[float], Iterable[Effect]]) -> Awaitable[object]:
-        """Run one step at once. Await the result before acknowledging: it is done when the step is on disk."""
+        """Run one step at once. Await the result before acknowledging: it is done when the step is on disk.
+
+        Peers are instructed when what the instruction follows from is on disk; routes are published at once, since
+        Envoy is only ever given what works now. The result raises Unavailable when the step could not be written.
+        """
         started = time.perf_counter()
         now = time.time()
         effects = self.core.follow(step(now), now)
         metrics.STEP_SECONDS.observe(time.perf_counter() - started)
         writes = self._save(effects)
         for effect in effects:
-            self._carry_out(effect)
+            if isinstance(effect, Instruction) and self._store.stored < self._store.saved:
+                self._unsent.add(effect, after=self._store.saved)
+            else:
+                self._carry_out(effect)
         metrics.UNPLACED_MODELS.set(len(self.control.state.unplaced))
         self._arm_timer()
         return asyncio.gather(*writes)
@@ -209,6 +220,13 @@ class Engine:
         server = self.control.state.servers.get(name)
         if server is not None:
             self.server_feed.publish(lambda: server_status(server, self.control.state))
+
+    def _stored(self) -> None:
+        for effect in self._unsent.up_to(self._store.stored):
+            self._carry_out(effect)
+        metrics.STORE_UNWRITTEN.set(self._store.unwritten)
+        if self._store.problem:
+            metrics.STORE_FAILURES.inc()
 
     def _routed(self, outcome: Outcome) -> None:
         self.apply(lambda now: self.core.routed(outcome.scope, outcome.revision, outcome.error, now))

@@ -17,6 +17,10 @@ STEP_SECONDS = Histogram(
     "Time of one decision step",
     buckets=(0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1),
 )
+STORE_UNWRITTEN = Gauge(
+    "seldon_scheduler_store_unwritten", "Models, servers and pipelines whose desired state is not on disk yet"
+)
+STORE_FAILURES = Counter("seldon_scheduler_store_failures", "Commits of desired state that failed")
 ROUTE_UPDATE_SECONDS = Histogram(
     "seldon_scheduler_route_update_seconds",
     "Time from a changed route plan to the acknowledgement of every Envoy",

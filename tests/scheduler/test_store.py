@@ -15,6 +15,7 @@ from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
 from services.scheduler.core.routing import PipelinePlan
 from services.scheduler.core.state import Model, ReplicaKey, Server, Version
 from services.scheduler.store.database import Store
+from shared.errors import Unavailable
 from tests.scheduler.builders import model, pipeline, replica
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +74,7 @@ async def test_a_failed_write_is_told_to_whoever_waits_for_it(tmp_path: Path) ->
     intruder.execute("DROP TABLE version")
     intruder.commit()
     intruder.close()
-    with pytest.raises(sqlite3.OperationalError, match="version"):
+    with pytest.raises(Unavailable, match=r"not on disk yet \(no such table: version\): make .*s\.db writable"):
         await store.save_model("iris", some_model())
     store.close()
 
@@ -169,6 +170,7 @@ import asyncio, sys
 from pathlib import Path
 from services.scheduler.core.state import Model, Version
 from services.scheduler.store.database import Store
+from shared.errors import Unavailable
 from tests.scheduler.builders import model
 
 async def main():
@@ -205,3 +207,26 @@ async def test_killed_while_writing(tmp_path: Path) -> None:
         assert sorted(versions) == list(range(first, first + 5))
         assert {version.definition.modelSpec.uri for version in versions.values()} == {str(first)}
         assert first >= told, "what was reported as written is not there"
+
+
+async def test_what_could_not_be_written_is_written_with_the_next_commit_that_can(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    stored = asyncio.Event()
+    store.watchers.append(lambda: stored.set() if store.stored == store.saved else None)
+    limit = "PRAGMA max_page_count"
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"{limit}={pages}")  # the database cannot grow: as on a full disk
+    long = Model("long", {1: Version(1, model("long", "x" * 100_000), 1.0)})
+    with pytest.raises(Unavailable, match="database or disk is full"):
+        await store.save_model("long", long)
+    assert (store.problem, store.unwritten, store.stored) == ("database or disk is full", 1, 0)
+    with pytest.raises(Unavailable):
+        await store.save_model("iris", some_model())
+    assert store.unwritten == 2
+    store._connection.execute(f"{limit}={pages + 1000}")
+    async with asyncio.timeout(30):
+        await stored.wait()  # nobody saves anything more
+    store.close()
+    state, _ = Store(tmp_path / "s.db").restore()
+    assert state.models == {"iris": some_model(), "long": long}
+    assert (store.problem, store.unwritten) == ("", 0)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.core.members import rounds
 from services.scheduler.core.members.fleet import Kind
-from services.scheduler.core.members.rounds import Instruction
 from services.scheduler.core.routing import Plan
 from services.scheduler.core.state import ReplicaKey, VersionKey
 
@@ -41,7 +41,7 @@ class Tell:
 
     kind: Kind
     resource: str
-    instruction: Instruction
+    instruction: rounds.Instruction
     pipeline: pb.Pipeline | None = None
 
 
@@ -99,11 +99,12 @@ class BecameReady:
     """The known replicas have reported, or the settling time is over: Envoy may be served."""
 
 
+Instruction = SendLoad | SendUnload | Tell
+"""To an agent, a gateway or an engine: carried out when what it follows from is on disk."""
+
 Effect = (
-    SendLoad
-    | SendUnload
+    Instruction
     | PublishRoutes
-    | Tell
     | SaveModel
     | SaveServer
     | SavePipeline
