@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler.core.members.deployment import Deployment
+from services.scheduler.core.models.unplaced import Unplaced
 from services.scheduler.core.routing import NO_ROUTE, RoutePlan
 
 
@@ -212,7 +213,7 @@ class State:
 
     models: dict[str, Model] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
-    unplaced: set[str] = field(default_factory=set)
+    unplaced: Unplaced = field(default_factory=Unplaced)
     """Models whose latest version has fewer copies than desired for want of a place."""
 
     def replica(self, key: ReplicaKey) -> Replica | None:

@@ -4,6 +4,7 @@ Times are seconds since the epoch and never go backwards. There is no clock, soc
 history can be replayed in a test.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -129,8 +130,11 @@ class Control:
             model.deleted_at = now
             self.state.unplaced.discard(name)
             self._timers.wake(now + DELETED_TTL, name)
+        places = {
+            ReplicaKey(version.server or "", index) for version in model.versions.values() for index in version.replicas
+        }
         effects = self._reconcile(model, now)
-        return [SaveModel(name), *effects, *self._retry_unplaced(now)]
+        return [SaveModel(name), *effects, *self._retry_fitting(places, now)]
 
     def notify_server(self, wanted: Server, now: float) -> list[Effect]:
         """Take a server's bounds and metadata; its replicas are what was observed."""
@@ -270,8 +274,8 @@ class Control:
             self._timers.wake(version.retry.due, key.model)
 
     def _after_result(self, where: ReplicaKey, key: VersionKey, now: float) -> list[Effect]:
-        effects = self._reconcile(self.state.models[key.model], now)
-        return [*effects, ServerChangedEffect(where.server), *self._retry_unplaced(now)]
+        effects = self._reconcile(self.state.models[key.model], now, retry=self._may_retry(key.model, now))
+        return [*effects, ServerChangedEffect(where.server), *self._retry_fitting([where], now)]
 
     # -- Envoy ---------------------------------------------------------------------------------------------------
 
@@ -358,10 +362,31 @@ class Control:
         return reconcile(self.state, model, now, retry=retry)
 
     def _retry_unplaced(self, now: float) -> list[Effect]:
-        """Something that could help has changed."""
+        """A server has changed: it may suit anybody now."""
         effects: list[Effect] = []
-        for name in sorted(self.state.unplaced):
-            model = self.state.models[name]
-            if model.latest.retry.due is None or now >= model.latest.retry.due:
-                effects += self._reconcile(model, now, retry=True)
+        for name in self.state.unplaced:
+            if self._may_retry(name, now):
+                effects += self._reconcile(self.state.models[name], now, retry=True)
         return effects
+
+    def _retry_fitting(self, places: Iterable[ReplicaKey], now: float) -> list[Effect]:
+        """Memory may have been freed on these replicas: it is given to those who wait for no more than that."""
+        effects: list[Effect] = []
+        for key in sorted(places):
+            replica = self.state.replica(key)
+            if replica is None:
+                continue
+            for name in self.state.unplaced.fitting(key, replica.free_bytes):
+                least = self.state.unplaced.least(key)
+                if least is None or least > replica.free_bytes:
+                    break
+                if self._may_retry(name, now):
+                    effects += self._reconcile(self.state.models[name], now, retry=True)
+        return effects
+
+    def _may_retry(self, name: str, now: float) -> bool:
+        """It lacks a place and is not to wait after a failure."""
+        if name not in self.state.unplaced:
+            return False
+        due = self.state.models[name].latest.retry.due
+        return due is None or now >= due

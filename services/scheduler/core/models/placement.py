@@ -52,6 +52,8 @@ class ReplicaVerdict:
     index: int
     refusal: str
     """Empty when the replica is suitable."""
+    lacks_memory: bool = False
+    """Nothing but memory is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _has_memory(need: Need, _: ServerOffer, replica: ReplicaOffer) -> str:
 
 SERVER_FILTERS: Sequence[ServerFilter] = (_may_use, _not_being_removed, _has_replicas, _is_capable)
 REPLICA_FILTERS: Sequence[ReplicaFilter] = (_is_connected, _is_not_draining, _has_let_go, _explains, _has_memory)
+"""Memory last: what it alone keeps out can be placed as soon as some is freed."""
 
 
 def _replica_order(replica: ReplicaOffer) -> tuple[bool, bool, int, int]:
@@ -166,10 +169,15 @@ def place(need: Need, servers: Iterable[ServerOffer]) -> Placement:
 
 
 def _judge_replicas(need: Need, server: ServerOffer) -> tuple[ReplicaVerdict, ...]:
-    return tuple(
-        ReplicaVerdict(replica.index, _first(check(need, server, replica) for check in REPLICA_FILTERS))
-        for replica in server.replicas
-    )
+    return tuple(_judge_replica(need, server, replica) for replica in server.replicas)
+
+
+def _judge_replica(need: Need, server: ServerOffer, replica: ReplicaOffer) -> ReplicaVerdict:
+    for check in REPLICA_FILTERS:
+        refusal = check(need, server, replica)
+        if refusal:
+            return ReplicaVerdict(replica.index, refusal, lacks_memory=check is _has_memory)
+    return ReplicaVerdict(replica.index, "")
 
 
 def _first(refusals: Iterable[str]) -> str:

@@ -97,14 +97,17 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
     key = VersionKey(model.name, version.number)
     placed = version.indexes(_PLACED)
     if len(placed) >= version.needed_replicas:
-        _note_failure(state, model, "", now)
+        _note_placed(state, model)
         _shrink(state, key, version, placed, now)
         return []
     waits = version.retry.due is not None and now < version.retry.due
     if not retry and (waits or version.placement_failure):
         return []
     placement = _decide(state, version)
-    _note_failure(state, model, placement.failure, now)
+    if placement.failure:
+        _note_failure(state, model, placement, now)
+    else:
+        _note_placed(state, model)
     if placement.server is None:
         return []
     effects: list[Effect] = []
@@ -138,16 +141,23 @@ def _shrink(state: State, key: VersionKey, version: Version, placed: list[int], 
         set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, "fewer replicas wanted")
 
 
-def _note_failure(state: State, model: Model, failure: str, now: float) -> None:
-    """Remember why a place is missing, with the time at which that became so; empty when none is."""
+def _note_placed(state: State, model: Model) -> None:
+    model.latest.placement_failure = None
+    state.unplaced.discard(model.name)
+
+
+def _note_failure(state: State, model: Model, placement: Placement, now: float) -> None:
+    """Remember why a place is missing, since when, and which replicas lack nothing but memory."""
     known = model.latest.placement_failure
-    if not failure:
-        model.latest.placement_failure = None
-        state.unplaced.discard(model.name)
-        return
-    state.unplaced.add(model.name)
-    if known is None or known.reason != failure:
-        model.latest.placement_failure = ReplicaStatus(ReplicaState.LOAD_FAILED, now, failure)
+    lacking = [
+        ReplicaKey(server.name, replica.index)
+        for server in placement.verdicts
+        for replica in server.replicas
+        if replica.lacks_memory
+    ]
+    state.unplaced.add(model.name, need_of(model.latest).memory, lacking)
+    if known is None or known.reason != placement.failure:
+        model.latest.placement_failure = ReplicaStatus(ReplicaState.LOAD_FAILED, now, placement.failure)
 
 
 def _decide(state: State, version: Version) -> Placement:
@@ -157,7 +167,7 @@ def _decide(state: State, version: Version) -> Placement:
     if placement.failure and version.indexes(_PLACED):
         mine = [offer for offer in all_offers if offer.name == version.server]
         partial = place(replace(need, min_replicas=max(1, need.min_replicas)), mine)
-        return replace(partial, failure=placement.failure)
+        return replace(partial, failure=placement.failure, verdicts=placement.verdicts)
     return placement
 
 
