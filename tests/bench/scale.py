@@ -23,6 +23,9 @@ Scheduler: TypeAlias = "scheduler_pb2_grpc.SchedulerAsyncStub"
 SIZES = (10, 100, 1000)
 _CHANGES = 25
 _LOADS_AT_ONCE = 50
+_CALLS = 200
+_TOO_LARGE = 10**15
+"""Bytes; no server has as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,18 @@ class Scale:
     resources: float
 
 
-async def measure(progress: Progress) -> list[Scale]:
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """`sizes`: with nothing but models that run. `unplaced`: the largest of them with as many that lack a place.
+    `one_by_one`, `at_once`: milliseconds of a LoadModel call when the next one waits for it, and 16 at a time."""
+
+    sizes: list[Scale]
+    unplaced: Scale
+    one_by_one: float
+    at_once: float
+
+
+async def measure(progress: Progress) -> Scaling:
     """Grow one mesh to each size in turn."""
     results = []
     async with _mesh() as (mesh, scheduler):
@@ -50,7 +64,25 @@ async def measure(progress: Progress) -> list[Scale]:
             loaded = size
             progress.update(task, completed=loaded)
             results.append(await _changes(mesh, scheduler, size, elapsed))
-    return results
+        one_by_one, at_once = [await _calls(scheduler, callers) for callers in (1, 16)]
+        for number in range(SIZES[-1]):
+            await scheduler.LoadModel(_request(f"large{number}", "first", memory=_TOO_LARGE))
+        return Scaling(results, await _changes(mesh, scheduler, SIZES[-1], elapsed, "beside-"), one_by_one, at_once)
+
+
+async def _calls(scheduler: Scheduler, callers: int) -> float:
+    """Milliseconds from a call to its answer, by which the model is on disk."""
+    numbers = iter(range(_CALLS))
+    durations: list[float] = []
+
+    async def call() -> None:
+        for number in numbers:
+            started = time.perf_counter()
+            await scheduler.LoadModel(_request(f"called{callers}-{number}", "first"))
+            durations.append((time.perf_counter() - started) * 1000)
+
+    await asyncio.gather(*(call() for _ in range(callers)))
+    return statistics.median(durations)
 
 
 @contextlib.asynccontextmanager
@@ -65,11 +97,11 @@ async def _mesh() -> AsyncIterator[tuple[Mesh, Scheduler]]:
         yield mesh, scheduler_pb2_grpc.SchedulerStub(channel)
 
 
-def _request(name: str, uri: str) -> pb.LoadModelRequest:
+def _request(name: str, uri: str, memory: int = 1) -> pb.LoadModelRequest:
     return pb.LoadModelRequest(
         model=pb.Model(
             meta=pb.MetaData(name=name),
-            modelSpec=pb.ModelSpec(uri=uri, requirements=["sklearn"], memoryBytes=1),
+            modelSpec=pb.ModelSpec(uri=uri, requirements=["sklearn"], memoryBytes=memory),
             deploymentSpec=pb.DeploymentSpec(replicas=1),
         )
     )
@@ -93,7 +125,7 @@ async def _all_answer(mesh: Mesh, numbers: range) -> None:
                 pass
 
 
-async def _changes(mesh: Mesh, scheduler: Scheduler, size: int, elapsed: float) -> Scale:
+async def _changes(mesh: Mesh, scheduler: Scheduler, size: int, elapsed: float, uri: str = "") -> Scale:
     """Change one model again and again, each time until its new version has the traffic."""
     durations = []
     before = await _metrics(mesh)
@@ -101,7 +133,7 @@ async def _changes(mesh: Mesh, scheduler: Scheduler, size: int, elapsed: float) 
         name = f"m{change % size}"
         feed = scheduler.ModelStatus
         started = time.perf_counter()
-        await scheduler.LoadModel(_request(name, f"{size}-{change}"))
+        await scheduler.LoadModel(_request(name, f"{uri}{size}-{change}"))
         while True:
             async for status in feed(pb.ModelStatusRequest(model=pb.ModelReference(name=name))):
                 state = status.versions[0].state.state
@@ -133,7 +165,9 @@ async def _metrics(mesh: Mesh) -> dict[str, float]:
     }
 
 
-def scale_rows(results: list[Scale]) -> list[Row]:
+def scale_rows(scaling: Scaling) -> list[Row]:
+    results = scaling.sizes
+    beside = scaling.unplaced.step_p50 / results[-1].step_p50
     largest, smallest = results[-1], results[0]
     growth = largest.change_p50 / smallest.change_p50
     rows = [
@@ -152,6 +186,18 @@ def scale_rows(results: list[Scale]) -> list[Row]:
             growth <= 1.5,
         ),
     ]
+    rows.append(
+        Row(
+            "P5",
+            f"a scheduling step with {largest.models} unplaced models beside them / without",
+            f"{beside:.2f}",
+            "flat (≤ 1.5)",
+            beside <= 1.5,
+            f"{scaling.unplaced.step_p50:.2f} ms a step, {scaling.unplaced.change_p50:.1f} ms a change",
+        )
+    )
+    for callers, took in ((1, scaling.one_by_one), (16, scaling.at_once)):
+        rows.append(Row("P5", f"LoadModel until it is on disk, {callers} at a time", f"{took:.1f} ms"))
     for at in results:
         details = f"{at.step_p50:.2f} ms a scheduling step, {at.resources:.0f} Envoy resources"
         rows.append(Row("P5", f"one change with {at.models} models", f"{at.change_p50:.1f} ms", details=details))
