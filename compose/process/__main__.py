@@ -23,7 +23,7 @@ def up(
 ) -> None:
     """Start every part, wait until all are ready, and show that a model answers."""
     stack = Stack()
-    if stack.settings.has("monitoring"):
+    if stack.settings.has("monitoring") and prometheus.find("prometheus", stack.home) is None:
         _install_prometheus(stack)
     started = stack.up()
     say(f"started {', '.join(started)}" if started else "everything runs already")

@@ -1,7 +1,7 @@
-"""`python3 -m compose.prometheus.install`: Debian's Prometheus and promtool, unless there is one.
+"""`python3 -m compose.prometheus.install`: Debian's Prometheus and promtool.
 
-The package is fetched and unpacked, not installed: it needs no rights and starts no service. Programs that are on the
-PATH already are left to be used.
+The package is fetched and unpacked, not installed: it needs no rights and starts no service. A deployment on a machine
+that cannot have it takes what is on the PATH; tests never do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 from compose.process.home import Home
 
 PROGRAMS = ("prometheus", "promtool")
-REMEDY = "install Debian's package prometheus, or put prometheus and promtool on the PATH"
+REMEDY = "install Debian's package prometheus, or put prometheus on the PATH"
+TEST_REMEDY = "see that `apt-get download prometheus` works, then run `make setup-dev`"
 _SECONDS = 120
 """The longest that a step may take."""
 # Without a network it is better to know that soon.
@@ -25,7 +26,7 @@ _APT = ("apt-get", "-qq", *(f"-o{limit}" for limit in _LIMITS))
 
 
 class NotInstalled(Exception):
-    """Why there is no Prometheus, for a person; `REMEDY` is what mends it."""
+    """Why there is no Prometheus, for a person; `REMEDY` is what mends it, `TEST_REMEDY` for tests."""
 
 
 def folder(home: Home) -> Path:
@@ -33,15 +34,20 @@ def folder(home: Home) -> Path:
     return home.venvs / "prometheus"
 
 
+def unpacked(name: str, home: Home) -> str | None:
+    """The program out of the package; None when it has not been fetched."""
+    program = folder(home) / "usr" / "bin" / name
+    return str(program) if program.is_file() else None
+
+
 def find(name: str, home: Home) -> str | None:
-    """The program on the PATH, else the unpacked one; None when there is neither."""
-    unpacked = folder(home) / "usr" / "bin" / name
-    return shutil.which(name) or (str(unpacked) if unpacked.is_file() else None)
+    """The unpacked program, else the one on the PATH; None when there is neither."""
+    return unpacked(name, home) or shutil.which(name)
 
 
 def install(home: Home) -> None:
     """Fetch and unpack the package unless its programs are there. Raises NotInstalled."""
-    if all(find(name, home) for name in PROGRAMS):
+    if all(unpacked(name, home) for name in PROGRAMS):
         return
     print(f"prometheus: fetching Debian's package into {folder(home)}", flush=True)
     try:
@@ -57,7 +63,7 @@ def main() -> int:
     try:
         install(Home.of(os.environ))
     except NotInstalled as problem:
-        print(f"prometheus: {problem}\nprometheus: not there, so its tests will fail: {REMEDY}", file=sys.stderr)
+        print(f"prometheus: {problem}\nprometheus: not there, so its tests will fail: {TEST_REMEDY}", file=sys.stderr)
     else:
         print("prometheus: there", flush=True)
     return 0

@@ -1,12 +1,12 @@
 """Logs as the processes write them, no proxies in between, and a certificate."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+
+from tests.peers.certificates import write_pair
 
 
 @pytest.fixture(autouse=True)
@@ -24,13 +24,7 @@ def lines() -> Iterator[list[structlog.typing.EventDict]]:
 
 @pytest.fixture(scope="session")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with key.pem and crt.pem: one certificate that is server, client and authority of 127.0.0.1."""
+    """A folder with key.pem and crt.pem: what is server, client and authority of 127.0.0.1 at once."""
     folder = tmp_path_factory.mktemp("pem")
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "crt.pem")]
-    subprocess.run(command, check=True, capture_output=True)
+    write_pair("127.0.0.1", folder / "crt.pem", folder / "key.pem")
     return folder

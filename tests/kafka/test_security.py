@@ -3,7 +3,6 @@
 import asyncio
 import json
 import ssl
-import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -16,16 +15,15 @@ import pytest
 from shared.errors import InvalidInput, Unavailable
 from shared.kafka.security import connection_arguments
 from shared.kafka.tokens import ClientCredentials
+from tests.peers.certificates import write_pair
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Certificate and key of a host named `broker`, signed by itself."""
+    """Certificate, with its authority, and key of a host named `broker`."""
     folder = tmp_path_factory.mktemp("tls")
     crt, key = folder / "tls.crt", folder / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(crt), "-days", "1", "-subj", "/CN=broker"]
-    subprocess.run([*command, "-addext", "subjectAltName=DNS:broker"], check=True, capture_output=True)
+    write_pair("broker", crt, key)
     return crt, key
 
 

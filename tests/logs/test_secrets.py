@@ -4,7 +4,6 @@ import contextlib
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from tests.logs.service import running
+from tests.peers.certificates import write_pair
 from tests.peers.ports import free_port
 
 PASSWORD = "marker-4711-password"
@@ -70,9 +70,7 @@ class LoginRefused:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[LoginRefused]:
     certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=broker"]
-    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    write_pair("127.0.0.1", certificate, key)
     made = LoginRefused(certificate, key)
     serving = threading.Thread(target=made.serve)
     serving.start()

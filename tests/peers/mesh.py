@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -21,12 +20,11 @@ _START_TIMEOUT = 30
 
 
 def envoy_binary() -> str:
-    """Raises RuntimeError that says how to mend it when there is none."""
+    """The one that the project installs. Raises RuntimeError that says how to mend it when there is none."""
     beside = Path(sys.executable).with_name("envoy")
-    found = os.environ.get("ENVOY_BINARY") or shutil.which("envoy") or (str(beside) if beside.exists() else None)
-    if found is None:
-        raise RuntimeError("no envoy found: run `make setup`, or set ENVOY_BINARY to its path")
-    return found
+    if not beside.exists():
+        raise RuntimeError(f"there is no {beside}: run `make setup`")
+    return str(beside)
 
 
 def envoy_environment() -> dict[str, str]:

@@ -9,16 +9,16 @@ from typing import Any
 import httpx
 
 from compose.process.home import Home
-from compose.prometheus.install import REMEDY, find
+from compose.prometheus.install import TEST_REMEDY, unpacked
 
 _LOOK_SECONDS = 0.2
 
 
 def program(name: str) -> str:
     """`prometheus` or `promtool`. Raises RuntimeError with the remedy when it is not installed."""
-    found = find(name, Home.of(os.environ))
+    found = unpacked(name, Home.of(os.environ))
     if found is None:
-        raise RuntimeError(f"no {name} found: {REMEDY}")
+        raise RuntimeError(f"no {name} found: {TEST_REMEDY}")
     return found
 
 

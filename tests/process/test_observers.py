@@ -22,8 +22,9 @@ USUAL = {"SELDON_PORT_OFFSET": "0", "COMPOSE_PROFILES": "usage,monitoring"}
 CLUSTER = "7d8e1a0e-8d54-4c63-9c2f-5f5b6b1d6f11"
 
 
-def programs(folder: Path, **overrides: str) -> dict[str, Program]:
-    made = parts.programs(settings.load({**USUAL, **overrides}), Home.of({}, root=folder), None)
+def programs(folder: Path, venvs: Path | None = None, **overrides: str) -> dict[str, Program]:
+    home = Home.of({"SELDON_VENVS": str(venvs)} if venvs else {}, root=folder)
+    made = parts.programs(settings.load({**USUAL, **overrides}), home, None)
     return {program.name: program for program in made}
 
 
@@ -35,9 +36,8 @@ def executable(file: Path, script: str = "") -> Path:
 
 
 @pytest.fixture
-def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a deployment with a Prometheus of its own, on a machine that has none."""
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+def unpacked(tmp_path: Path) -> Path:
+    """The folder of a deployment with a Prometheus of its own."""
     executable(install.folder(Home.of({}, root=tmp_path)) / "usr" / "bin" / "prometheus")
     return tmp_path
 
@@ -117,9 +117,20 @@ def test_a_changed_configuration_restarts_prometheus(unpacked: Path) -> None:
     assert programs(unpacked)["prometheus"] != before
 
 
-def test_a_machine_without_prometheus_has_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_a_machine_without_prometheus_has_everything_else(tmp_path: Path) -> None:
     assert differences(programs(tmp_path, COMPOSE_PROFILES="usage"), programs(tmp_path)) == set()
+
+
+def test_a_deployment_takes_the_unpacked_one_first(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what somebody installed where there is no package, which tests never look at."""
+    other = executable(unpacked / "tools" / "prometheus")
+    monkeypatch.setenv("PATH", str(other.parent))
+    home = Home.of({}, root=unpacked)
+    own = str(install.folder(home) / "usr/bin/prometheus")
+    assert install.find("prometheus", home) == install.unpacked("prometheus", home) == own
+    Path(own).unlink()
+    assert install.find("prometheus", home) == str(other)
+    assert install.unpacked("prometheus", home) is None
 
 
 def test_an_unpacked_package_is_found_and_half_of_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +138,7 @@ def test_an_unpacked_package_is_found_and_half_of_one_is_not(tmp_path: Path, mon
     home, tools = Home.of({}, root=tmp_path / "home"), tmp_path / "tools"
     executable(tools / "apt-get", 'case "$*" in *download*) : > prometheus.deb;; esac')
     packed = 'mkdir -p "$3/usr/bin"; for name in prometheus promtool; do : > "$3/usr/bin/$name"; done'
-    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
 
     executable(tools / "dpkg-deb", f"{packed}; exit 2")
     with pytest.raises(install.NotInstalled):
@@ -146,7 +156,7 @@ def test_deploying_says_what_is_missing_and_goes_on(
 ) -> None:
     """Neither Prometheus nor a way to have it."""
     executable(tmp_path / "apt-get", "echo 'W: something else' >&2; echo 'E: no servers here' >&2; exit 100")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{tmp_path}")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SELDON_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SELDON_VENVS", str(tmp_path / "venvs"))
     for name, value in USUAL.items():
@@ -164,8 +174,8 @@ def test_deploying_says_what_is_missing_and_goes_on(
 
 @pytest.mark.monitoring
 def test_prometheus_takes_the_options(tmp_path: Path) -> None:
-    """A real one starts with the part's command, apart from the port."""
-    made = programs(tmp_path)["prometheus"]
+    """The one that the project fetches starts with the part's command, apart from the port."""
+    made = programs(tmp_path, venvs=Home.of(os.environ).venvs)["prometheus"]
     home = Home.of({}, root=tmp_path)
     home.run.mkdir()
     monitoring.config_file(home).write_text("not: a configuration\n")
