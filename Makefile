@@ -15,9 +15,18 @@ INSTALL := "$(PYTHON)" -m compose.process.install
 # How to run the system: compose, process, or auto, which is compose where a Docker engine answers.
 RUNTIME ?= auto
 CHOOSE := "$(PYTHON)" -m compose.runtime
-KAFKA ?= $(shell sed -n 's/^KAFKA=//p' .env)
+KAFKA_WRITTEN := $(shell sed -n 's/^KAFKA=//p' .env)
+ifeq ($(origin KAFKA),environment)
+# Many environments have the address of a broker under this name; ours is tansu or apache.
+ifneq ($(findstring :,$(KAFKA)),)
+KAFKA := $(KAFKA_WRITTEN)
+endif
+endif
+KAFKA ?= $(KAFKA_WRITTEN)
 ifeq ($(filter tansu apache,$(KAFKA)),)
+ifeq ($(origin KAFKA),command line)
 $(error KAFKA=$(KAFKA) is unknown: use KAFKA=tansu or KAFKA=apache, or set KAFKA_BOOTSTRAP_SERVERS)
+endif
 endif
 export KAFKA
 BROKER := $(filter kafka,$(KAFKA:apache=kafka))
@@ -63,10 +72,8 @@ deploy-compose:
 deploy-process: setup
 	@$(MAIN) -m compose.process up $(NO_SAMPLES)
 
-undeploy-local: ## Stop the system; nothing stays running. PURGE=1 also deletes its data.
-	@if [ ! -x $(MAIN) ]; then exec "$(PYTHON)" -m compose.process.leftovers; fi; \
-	if [ "$$($(CHOOSE) $(RUNTIME) 2>/dev/null)" = compose ]; then $(MAIN) -m compose.containers down $(PURGED); fi; \
-	$(MAIN) -m compose.process down $(PURGED)
+undeploy-local: ## Stop what was deployed here; nothing of it stays running. PURGE=1 also deletes its data.
+	@if [ ! -x $(MAIN) ]; then exec "$(PYTHON)" -m compose.process.leftovers; fi; $(RUNNING) down $(PURGED)
 
 status: ## Show every part: state, uptime, process, ports, what it waits for.
 	@$(RUNNING) status || true

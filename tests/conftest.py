@@ -1,4 +1,4 @@
-"""What tests of several areas share: the broker, the mark of those that use one, and the programs that they may find."""
+"""What tests of several areas share: the broker, the mark of those that use it, and the programs that they find."""
 
 import os
 import tempfile

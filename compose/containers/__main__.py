@@ -9,7 +9,7 @@ from compose.command_line import command_line, run, say
 from compose.containers.stack import ContainerStack
 from compose.process.first_model import load_and_ask
 
-app = command_line(__doc__, ContainerStack)
+app = command_line(__doc__, ContainerStack.deployed)
 
 
 @app.command()

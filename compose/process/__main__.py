@@ -13,7 +13,7 @@ from compose.process.first_model import load_and_ask
 from compose.process.stack import Stack
 from compose.prometheus import install as prometheus
 
-app = command_line(__doc__, Stack)
+app = command_line(__doc__, Stack.deployed)
 
 
 @app.command()

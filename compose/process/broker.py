@@ -76,6 +76,11 @@ def apache(settings: Settings, home: Home) -> brokers.Apache:
     )
 
 
+def servers(settings: Settings) -> str:
+    """Addresses of the brokers, as programs of this machine reach them."""
+    return _elsewhere(settings) or address(settings, settings.port("KAFKA_BROKER_PORT"))
+
+
 def config_file(home: Home) -> Path:
     """The kafka.json of every part."""
     return home.run / "kafka.json"
@@ -86,7 +91,7 @@ def config(settings: Settings) -> str:
     wait = _TANSU_FETCH_WAIT_MS if kind(settings) == "tansu" else _FETCH_WAIT_MS
     limit = settings.number("KAFKA_MESSAGE_MAX_BYTES", 1, _HIGHEST_MESSAGE_BYTES)
     content = {
-        "bootstrap.servers": _elsewhere(settings) or address(settings, settings.port("KAFKA_BROKER_PORT")),
+        "bootstrap.servers": servers(settings),
         "consumer": {"fetch.wait.max.ms": wait, "message.max.bytes": limit},
         "producer": {"linger.ms": 0, "message.max.bytes": limit},
         "topics": {

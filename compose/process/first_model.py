@@ -1,12 +1,13 @@
 """Shows that a fresh deployment works: loads the iris sample through the command line and asks it something."""
 
 import json
-import os
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from compose import seldon_command
+from compose.process.common import address
 from compose.process.home import REPOSITORY
 from compose.status import Deployed
 from shared.errors import Unavailable
@@ -22,20 +23,16 @@ def load_and_ask(stack: Deployed, tell: Callable[[str], None]) -> None:
     tell(_seldon(stack, "model", "load", "-f", str(REPOSITORY / _MANIFEST)))
     tell("$ seldon model status iris -w ModelAvailable")
     tell(_seldon(stack, "model", "status", "iris", "-w", "ModelAvailable", "-t", str(_WAIT_SECONDS)))
-    url = f"http://{stack.settings.host}:{stack.port('ENVOY_DATA_PORT')}/v2/models/iris/infer"
+    url = f"http://{address(stack.settings, stack.port('ENVOY_DATA_PORT'))}/v2/models/iris/infer"
     tell(f"$ curl {url} -H 'Content-Type: application/json' -H 'Seldon-Model: iris' -d '{_REQUEST}'")
     tell(_ask(url))
 
 
 def _seldon(stack: Deployed, *arguments: str) -> str:
-    host = stack.settings.host
-    environment = {
-        **os.environ,
-        "SELDON_SCHEDULE_HOST": f"{host}:{stack.port('SCHEDULER_SERVER_PORT')}",
-        "SELDON_INFER_HOST": f"{host}:{stack.port('ENVOY_DATA_PORT')}",
-    }
-    command = [str(stack.home.python("main")), "-m", "services.cli", *arguments]
-    done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    # By flag, since whoever deploys may have a configuration or an environment that names another system.
+    scheduler = address(stack.settings, stack.port("SCHEDULER_SERVER_PORT"))
+    command = [str(seldon_command.command(stack.home)), *arguments, "--scheduler-host", scheduler]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()
         raise Unavailable(f"seldon {' '.join(arguments)} failed: {said}")

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from compose import seldon_command
 from compose.kafka import jars
 from compose.process.home import REPOSITORY, Home
 from compose.process.libpython import find_libpython
@@ -127,10 +128,8 @@ def link_project(home: Home) -> None:
     """Make this checkout importable in the main environment, and put the `seldon` command there and into `bin`."""
     packages = home.venvs / "main" / "lib" / "python{}.{}".format(*PYTHON) / "site-packages"
     _write(packages / "seldon.pth", f"{REPOSITORY}\n{REPOSITORY / 'protos' / 'gen'}\n")
-    for command in (home.program("main", "seldon"), home.root / "bin" / "seldon"):
-        command.parent.mkdir(parents=True, exist_ok=True)
-        _write(command, f'#!/bin/sh\nexec "{home.python("main")}" -m services.cli "$@"\n')
-        command.chmod(0o755)
+    seldon_command.install(home)
+    seldon_command.install_in_environment(home)
 
 
 def _make_venv(venv: Path) -> None:

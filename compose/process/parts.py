@@ -82,7 +82,7 @@ def _scheduler(settings: Settings, home: Home) -> Program:
 
 
 def _envoy(settings: Settings, home: Home) -> Program:
-    ports = ("ENVOY_DATA_PORT", "ENVOY_MIRROR_PORT", "ENVOY_CONTROL_PORT", "ENVOY_ADMIN_PORT")
+    ports = ("ENVOY_DATA_PORT", "ENVOY_CONTROL_PORT", "ENVOY_ADMIN_PORT")
     command = [str(home.program("main", "envoy")), "--config-path", str(envoy_config(home))]
     command += ["--concurrency", settings["ENVOY_CONCURRENCY"], "--log-level", settings["ENVOY_LOG_LEVEL"]]
     return Program(

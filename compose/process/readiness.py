@@ -4,7 +4,6 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,19 +58,3 @@ def explanation(body: bytes, otherwise: str) -> str:
         return ", ".join(f"{part} ({reason})" for part, reason in waiting.items()) or otherwise
     except (ValueError, KeyError, TypeError, AttributeError):
         return otherwise
-
-
-def taken(host: str, ports: Iterable[int]) -> list[int]:
-    """Those ports on which something listens or could not be listened on."""
-    return [port for port in ports if not _is_free(host, port)]
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError:
-            return False
-    return True

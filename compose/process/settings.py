@@ -23,11 +23,12 @@ _PREFIXES = (
     "MODELGATEWAY_",
     "PIPELINEGATEWAY_",
     "SELDON_",
+    "COMPOSE_PROJECT_NAME",
 )
 _PROFILES = "COMPOSE_PROFILES"
 PROFILES = frozenset({"usage", "monitoring", "tracing", "gpu"})
 # About where things are or how commands behave, not about a part.
-_NOT_SETTINGS = frozenset({"SELDON_HOME", "SELDON_VENVS", "SELDON_SAMPLES"})
+_NOT_SETTINGS = frozenset({"SELDON_HOME", "SELDON_VENVS", "SELDON_SAMPLES", "SELDON_DEPLOYMENT"})
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,25 @@ def load(overrides: Mapping[str, str] | None = None, file: Path = REPOSITORY / "
     return resolve(written, os.environ, overrides or {})
 
 
+def of_deployed(values: Mapping[str, str], file: Path = REPOSITORY / ".env") -> Settings:
+    """The settings that something was deployed with, whatever file and environment say by now.
+
+    What `file` has got since is added, since parts may ask for it.
+    """
+    try:
+        added = resolve(dotenv_values(file, interpolate=False), {}, {}).values
+    except InvalidInput:
+        added = {}
+    return Settings({**added, **values})
+
+
 def resolve(
     written: Mapping[str, str | None], environment: Mapping[str, str], overrides: Mapping[str, str]
 ) -> Settings:
     """Later mappings win. The environment may also set what is not written, when it begins like a part's setting."""
     values = {name: value or "" for name, value in written.items()}
     for name, value in environment.items():
-        if name in values or _is_setting(name):
+        if (name in values or _is_setting(name)) and not _of_another_program(name, value):
             values[name] = value
     values.update(overrides)
     offset = _number("SELDON_PORT_OFFSET", values.get("SELDON_PORT_OFFSET", "0"), 0)
@@ -99,6 +112,11 @@ def resolve(
 def _is_setting(name: str) -> bool:
     # A port that nothing here reads was put into the environment by something else, a container platform for example.
     return name.startswith(_PREFIXES) and not name.endswith("_PORT") and name not in _NOT_SETTINGS
+
+
+def _of_another_program(name: str, value: str) -> bool:
+    """Many set KAFKA to the address of a broker; ours names a kind."""
+    return name == "KAFKA" and ":" in value
 
 
 def _number(name: str, value: str, lowest: int, highest: int = _HIGHEST_PORT) -> int:

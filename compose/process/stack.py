@@ -7,16 +7,18 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from compose.process import leftovers, parts, readiness, rendering, settings
+from compose import ports, remembered
+from compose.process import leftovers, parts, readiness, rendering
 from compose.process.home import Home
 from compose.process.libpython import find_libpython
 from compose.process.preparation import prepare, write
 from compose.process.program import Program
+from compose.process.settings import Settings, load, of_deployed
 from compose.process.supervisor import ProcessInfo, Supervisor
 from compose.status import PartStatus, wait_ready
 from shared.errors import InvalidInput, NotFound, Unavailable
@@ -31,7 +33,7 @@ class Stack:
     """All parts of one deployment. Objects hold no state of it: any number may speak for the same `home`.
 
     `home` defaults to SELDON_HOME or `.seldon`; `installed_in` is another home whose environments and sample models
-    to use; `port_offset` and `env` win over `.env` and the environment.
+    to use; `port_offset` and `env` win over `.env` and the environment, `settings` over all of these.
     """
 
     def __init__(
@@ -40,16 +42,24 @@ class Stack:
         port_offset: int | None = None,
         env: Mapping[str, str] | None = None,
         installed_in: Path | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self._overrides = overrides = dict(env or {})
         if port_offset is not None:
             overrides["SELDON_PORT_OFFSET"] = str(port_offset)
         self.home = Home.of(os.environ, home, installed_in)
-        self.settings = settings.load(overrides)
+        self.settings = settings or load(overrides)
         self._config = self.home.run / "supervisord.conf"
         self._supervisor = Supervisor(
             self.home.program("main", "supervisord"), self._config, self.home.supervisor_socket
         )
+
+    @classmethod
+    def deployed(cls, home: Path | None = None, installed_in: Path | None = None) -> Self:
+        """What was deployed in `home`, whatever settings say now; where nothing was, what would be."""
+        found = remembered.recall(Home.of(os.environ, home), "process")
+        known = of_deployed(found.values) if found is not None else None
+        return cls(home, installed_in=installed_in, settings=known)
 
     def with_settings(self, env: Mapping[str, str]) -> Self:
         """The same deployment as it is to be under other settings; nothing changes before `up`."""
@@ -60,10 +70,13 @@ class Stack:
         with self._one_at_a_time():
             prepare(self.settings, self.home)
             self._write_supervisor_config()
-            if self._supervisor.running():
+            running = self._supervisor.running()
+            if not running:
+                leftovers.end(self.home.root)
+            self._refuse_taken_ports(self._ports_deployed() if running else set())
+            remembered.remember(self.home, "process", self.settings)
+            if running:
                 return self._supervisor.update()
-            leftovers.end(self.home.root)
-            self._refuse_taken_ports()
             self._supervisor.start(self.home.root)
             return [program.name for program in self._programs()]
 
@@ -77,6 +90,7 @@ class Stack:
             for segment in Path("/dev/shm").glob(f"{parts.shared_memory_prefix(self.home)}*"):
                 segment.unlink(missing_ok=True)
             shutil.rmtree(self.home.run, ignore_errors=True)
+            remembered.forget(self.home, "process")
             if purge:
                 for folder in (self.home.data, self.home.logs, self.home.root / "agents"):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -164,13 +178,14 @@ class Stack:
         files = _open_files()
         write(self._config, rendering.supervisord(self._programs(), socket, self.home.run, self.home.logs, files))
 
-    def _refuse_taken_ports(self) -> None:
-        for program in self._programs():
-            if ports := readiness.taken(self.settings.bind_host, program.ports):
-                raise Unavailable(
-                    f"{program.name} needs port {', '.join(map(str, ports))}, which something else on this machine "
-                    "uses: stop that, change the port in .env, or move all ports with SELDON_PORT_OFFSET=1000"
-                )
+    def _refuse_taken_ports(self, own: Collection[int]) -> None:
+        wanted = {program.name: set(program.ports).difference(own) for program in self._programs()}
+        ports.refuse_taken(wanted, self.settings)
+
+    def _ports_deployed(self) -> set[int]:
+        """Those that its running parts have already."""
+        programs = type(self).deployed(self.home.root, self.home.venvs.parent)._programs()
+        return {port for program in programs for port in program.ports}
 
     def _wait_until_all_ended(self) -> None:
         deadline = time.monotonic() + _SHUTDOWN_SECONDS

@@ -1,4 +1,4 @@
-"""The active CLI configuration file: its schema, and which value wins."""
+"""The CLI configuration file and its schema."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,14 @@ _SCHEMA: Final[dict[str, dict[str, type]]] = {
         "crtPath": str,
         "caPath": str,
     },
-    "controlplane": {"schedulerHost": str, "tls": bool, "keyPath": str, "crtPath": str, "caPath": str},
+    "controlplane": {
+        "schedulerHost": str,
+        "schedulerHttpHost": str,
+        "tls": bool,
+        "keyPath": str,
+        "crtPath": str,
+        "caPath": str,
+    },
     "kafka": {"bootstrap": str, "namespace": str, "topicPrefix": str},
 }
 
@@ -36,6 +43,7 @@ class CliConfig:
 
     infer_host: str = ""
     scheduler_host: str = ""
+    scheduler_http_host: str = ""
     dataplane_tls: Tls | None = None
     controlplane_tls: Tls | None = None
     kafka_bootstrap: str = ""
@@ -50,6 +58,7 @@ def parse_config(text: str, path: str) -> CliConfig:
     return CliConfig(
         infer_host=data.get("inferHost", ""),
         scheduler_host=control.get("schedulerHost", ""),
+        scheduler_http_host=control.get("schedulerHttpHost", ""),
         dataplane_tls=_tls(data) if data.get("tls") else None,
         # A key, not the `tls` field, turns TLS on here.
         controlplane_tls=_tls(control) if control.get("keyPath") else None,
@@ -91,10 +100,3 @@ def _tls(section: dict[str, Any]) -> Tls:
         ca_path=section.get("caPath", ""),
         skip_verify=section.get("skipSSLVerify", False),
     )
-
-
-def choose(flag: str | None, configured: str, variable: str | None, default: str) -> str:
-    """The winning address: flag, then configuration file, then environment variable, then default."""
-    if flag is not None:
-        return flag
-    return configured or variable or default

@@ -2,12 +2,16 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from services.cli.config_file import CliConfig, parse_config
 from shared.errors import InvalidInput
+
+DEPLOYMENT_VARIABLE: Final = "SELDON_DEPLOYMENT"
+"""Set by the command of a deployment, to the file with its addresses."""
 
 
 def folder() -> Path:
@@ -74,6 +78,17 @@ def active_config() -> CliConfig:
         return CliConfig()
     path = registry.path(registry.active)
     return parse_config(read_text(Path(path)), path)
+
+
+def deployment_config(environment: Mapping[str, str]) -> CliConfig | None:
+    """The addresses of the deployment whose own command this is; empty before it is deployed.
+
+    None in a command that belongs to no deployment.
+    """
+    path = environment.get(DEPLOYMENT_VARIABLE)
+    if not path:
+        return None
+    return parse_config(read_text(Path(path)), path) if Path(path).exists() else CliConfig()
 
 
 def load_session() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ SchedulerHost: TypeAlias = Annotated[
     typer.Option(
         "--scheduler-host",
         metavar="HOST:PORT",
-        help="Scheduler to talk to. Also SELDON_SCHEDULE_HOST; default 0.0.0.0:9004.",
+        help="Scheduler to talk to. Also SELDON_SCHEDULE_HOST; `seldon config addresses` shows it.",
         show_default=False,
     ),
 ]
@@ -18,7 +18,7 @@ InferenceHost: TypeAlias = Annotated[
     typer.Option(
         "--inference-host",
         metavar="HOST:PORT",
-        help="Data plane to talk to. Also SELDON_INFER_HOST; default 0.0.0.0:9000.",
+        help="Data plane to talk to. Also SELDON_INFER_HOST; `seldon config addresses` shows it.",
         show_default=False,
     ),
 ]
@@ -27,7 +27,7 @@ SchedulerHttpHost: TypeAlias = Annotated[
     typer.Option(
         "--scheduler-http-host",
         metavar="HOST:PORT",
-        help="The scheduler's HTTP port. Also SELDON_SCHEDULER_HTTP_HOST; default 0.0.0.0:9014.",
+        help="The scheduler's HTTP port. Also SELDON_SCHEDULER_HTTP_HOST; `seldon config addresses` shows it.",
         show_default=False,
     ),
 ]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from services.cli.config_file import choose
-from services.cli.config_registry import active_config, read_text
+from services.cli.addresses import SCHEDULER, SCHEDULER_HTTP, Place, find
+from services.cli.config_file import CliConfig
+from services.cli.config_registry import active_config, deployment_config, read_text
 from services.cli.failures import CommandFailed
 from services.cli.grammar import parse_bool
 from shared.errors import InvalidInput
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 Listed = TypeVar("Listed", bound="Message")
 
-SCHEDULER_DEFAULT: Final = "0.0.0.0:9004"
-INFERENCE_DEFAULT: Final = "0.0.0.0:9000"
-SCHEDULER_HTTP_DEFAULT: Final = "0.0.0.0:9014"
 _FORCE_WARNING: Final = "This command is likely to cause inconsistencies in your k8s cluster, enable with care."
 
 
@@ -56,13 +54,18 @@ def connect_scheduler(flag: str | None, authority: str, verbose: bool = False) -
     from services.cli.scheduler_client import SchedulerClient
 
     config = active_config()
-    host = choose(flag, config.scheduler_host, os.environ.get("SELDON_SCHEDULE_HOST"), SCHEDULER_DEFAULT)
+    host = address_of(SCHEDULER, flag, config)
     on_request = show_message if verbose else lambda _: None
     return SchedulerClient(host, authority, config.controlplane_tls, on_request)
 
 
 def scheduler_http_host(flag: str | None) -> str:
-    return choose(flag, "", os.environ.get("SELDON_SCHEDULER_HTTP_HOST"), SCHEDULER_HTTP_DEFAULT)
+    return address_of(SCHEDULER_HTTP, flag, active_config())
+
+
+def address_of(place: Place, flag: str | None, config: CliConfig) -> str:
+    """Raises InvalidInput when nothing names one."""
+    return find(place, flag, config, os.environ, deployment_config(os.environ)).address
 
 
 def may_change(force: bool | None) -> bool:

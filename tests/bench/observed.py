@@ -116,7 +116,7 @@ def _bootstrap(settings: Settings, port: int, collector: str, observed: bool) ->
             "TRACING_DISABLE": "false",
         }
     )
-    ports = {name: str(free_port()) for name in ("ENVOY_CONTROL_PORT", "ENVOY_ADMIN_PORT", "ENVOY_MIRROR_PORT")}
+    ports = {name: str(free_port()) for name in ("ENVOY_CONTROL_PORT", "ENVOY_ADMIN_PORT")}
     values = {
         **settings.values,
         **ports,

@@ -12,6 +12,7 @@ from shared.logs import LEVELS
 from tests.cli.peers import GrpcDataPlane, HttpPeer, MemoryScheduler, grpc_data_plane, scheduler_server
 
 _VARIABLES = (
+    "SELDON_DEPLOYMENT",
     "SELDON_INFER_HOST",
     "SELDON_SCHEDULE_HOST",
     "SELDON_SCHEDULER_HTTP_HOST",

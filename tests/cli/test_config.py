@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
 from tests.cli.peers import MemoryScheduler, scheduler_server
 
@@ -46,6 +48,45 @@ def test_an_active_file_beats_the_environment_and_a_flag_beats_it(
         run("config", "activate", "one")
         assert "no scheduler answers at 127.0.0.1:1" in run("server", "list").err
         assert run("server", "list", "--scheduler-host", other).status == 0
+
+
+def shown(run: Run) -> list[list[str]]:
+    rows = run("config", "addresses").out.splitlines()[2:]
+    return [[column for column in row.split("\t") if column] for row in rows]
+
+
+def test_the_addresses_in_use_and_what_says_so(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(run) == [
+        ["scheduler", "0.0.0.0:9004", "default"],
+        ["data plane", "0.0.0.0:9000", "default"],
+        ["scheduler over HTTP", "0.0.0.0:9014", "default"],
+        ["kafka", "127.0.0.1:9092", "default"],
+    ]
+    own, active = home / "cli.json", home / "one.json"
+    own.write_text(
+        '{"dataplane": {"inferHost": "h:1"}, "controlplane": {"schedulerHost": "h:2", "schedulerHttpHost": "h:3"}, '
+        '"kafka": {"bootstrap": "h:4"}}'
+    )
+    monkeypatch.setenv("SELDON_DEPLOYMENT", str(own))
+    assert [address for _, address, _ in shown(run)] == ["h:2", "h:1", "h:3", "h:4"]
+    active.write_text('{"controlplane": {"schedulerHost": "a:1"}}')
+    run("config", "add", "one", str(active))
+    run("config", "activate", "one")
+    monkeypatch.setenv("SELDON_INFER_HOST", "b:1")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "c:1,d:1")
+    assert shown(run) == [
+        ["scheduler", "a:1", "the active configuration"],
+        ["data plane", "b:1", "SELDON_INFER_HOST"],
+        ["scheduler over HTTP", "h:3", "the deployment of this command"],
+        ["kafka", "c:1,d:1", "KAFKA_BOOTSTRAP_SERVERS"],
+    ]
+
+
+def test_before_a_deployment_nothing_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELDON_DEPLOYMENT", "/nowhere/cli.json")
+    outcome = run("model", "list")
+    assert outcome.status == 255
+    assert "nothing was deployed yet" in outcome.err
 
 
 def test_an_active_file_that_is_gone(run: Run) -> None:

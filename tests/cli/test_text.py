@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.config_file import CliConfig, Tls, choose, parse_config
+from services.cli.addresses import SCHEDULER, find
+from services.cli.config_file import CliConfig, Tls, parse_config
 from services.cli.failures import CommandFailed
 from services.cli.grammar import normalise
 from services.cli.infer import Reply, Tally, parse_headers, request_headers, rest_failure
@@ -14,6 +15,7 @@ from services.cli.text import reindent, table
 from services.cli.waiting import wait_until
 from shared.errors import InvalidInput
 
+DEPLOYMENT = CliConfig(scheduler_host="d")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -117,7 +119,15 @@ def test_values_after_equals_signs() -> None:
     ],
 )
 def test_precedence(flag: str | None, configured: str, variable: str | None, expected: str) -> None:
-    assert choose(flag, configured, variable, "d") == expected
+    environment = {"SELDON_SCHEDULE_HOST": variable or ""}
+    assert find(SCHEDULER, flag, CliConfig(scheduler_host=configured), environment, DEPLOYMENT).address == expected
+
+
+def test_without_a_deployment_the_usual_address_and_before_one_none() -> None:
+    """What answers at the usual address may be somebody else's."""
+    assert find(SCHEDULER, None, CliConfig(), {}, None).address == "0.0.0.0:9004"
+    with pytest.raises(InvalidInput, match=r"make deploy-local.*--scheduler-host, SELDON_SCHEDULE_HOST or"):
+        find(SCHEDULER, None, CliConfig(), {}, CliConfig())
 
 
 def test_config_file() -> None:
@@ -129,7 +139,7 @@ def test_config_file() -> None:
         "other": [],
     }
     assert parse_config(json.dumps(document), "f") == CliConfig(
-        "a:1", "b:2", Tls(ca_path="ca", skip_verify=True), Tls("k", "c")
+        "a:1", "b:2", "", Tls(ca_path="ca", skip_verify=True), Tls("k", "c")
     )
     assert parse_config('{"controlplane": {"tls": true}}', "f").controlplane_tls is None
 

@@ -1,6 +1,6 @@
-"""The programs that the tests may find on the PATH: what every Linux has, and nothing that somebody installed.
+"""The programs that the tests may find on the PATH: what every Linux has, make, and nothing that somebody installed.
 
-`python3.11 -m tests.peers.base_system FOLDER` makes a folder of them, with Python and make, to be a PATH for `.ci/run`.
+`python3.11 -m tests.peers.base_system FOLDER` makes a folder of them, with Python, to be a PATH for `.ci/run`.
 Runs on a bare Python.
 """
 
@@ -16,9 +16,9 @@ from typing import Final
 BASE: Final = (
     "awk", "basename", "bash", "cat", "chmod", "chown", "cmp", "cp", "cut", "date", "df", "dirname", "echo", "env",
     "expr", "false", "find", "flock", "getent", "grep", "gzip", "head", "hostname", "id", "install", "kill", "ldconfig",
-    "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv", "nproc", "printenv", "printf", "ps", "pwd", "readlink", "realpath",
-    "rm", "rmdir", "sed", "sh", "sleep", "sort", "stat", "stty", "tail", "tar", "tee", "test", "timeout", "touch", "tr",
-    "true", "uname", "uniq", "wc", "xargs",
+    "ln", "ls", "make", "mkdir", "mkfifo", "mktemp", "mv", "nproc", "printenv", "printf", "ps", "pwd", "readlink",
+    "realpath", "rm", "rmdir", "sed", "sh", "sleep", "sort", "stat", "stty", "tail", "tar", "tee", "test", "timeout", "touch",
+    "tr", "true", "uname", "uniq", "wc", "xargs",
 )  # fmt: skip
 PACKAGES: Final = ("apt-get", "apt-config", "apt-key", "dpkg", "dpkg-deb", "dpkg-query", "gpgv")
 """By which Prometheus is fetched where there is Debian."""
@@ -35,7 +35,7 @@ def link(folder: Path, names: Iterable[str]) -> None:
 
 
 def main(folder: Path) -> None:
-    link(folder, (*BASE, *PACKAGES, "make"))
+    link(folder, (*BASE, *PACKAGES))
     python = folder / "python3.11"
     # No link: what it is called by would become the home of the environments that it makes.
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')

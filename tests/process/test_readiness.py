@@ -1,12 +1,11 @@
 """What a part waits for, as its readiness endpoint tells it."""
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from compose.process.program import Program
-from compose.process.readiness import explanation, look, taken
+from compose.process.readiness import explanation, look
 
 
 @pytest.mark.parametrize(
@@ -35,9 +34,3 @@ def test_a_part_without_a_port_is_ready_once_it_lasts() -> None:
     assert look(program, lasts=True).ready
     starting = look(program, lasts=False)
     assert (starting.ready, starting.waits_for) == (False, "its own start")
-
-
-def test_taken_ports_are_found(free_port: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        used = listener.getsockname()[1]
-        assert taken("127.0.0.1", [free_port, used]) == [used]

@@ -42,7 +42,7 @@ def _processes() -> Deployed:
 
 
 def _containers() -> Deployed:
-    stack = ContainerStack(CONTAINERS_PORT_OFFSET, {"COMPOSE_PROJECT_NAME": "seldon-system-test"})
+    stack = ContainerStack(HOME, CONTAINERS_PORT_OFFSET, installed_in=ROOT / ".seldon")
     stack.build()
     stack.leave_out_what_cannot_be_had()
     return stack

@@ -18,6 +18,7 @@ import yaml
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 
+from compose import seldon_command
 from compose.status import Deployed
 from shared.manifests.reader import read_resources
 
@@ -58,16 +59,10 @@ class Deployment:
         return f"127.0.0.1:{self.stack.port('SCHEDULER_SERVER_PORT')}"
 
     def seldon(self, *arguments: str, stdin: str | None = None) -> Outcome:
-        """Run the `seldon` command."""
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(self.stack.home.root),
-            "SELDON_SCHEDULE_HOST": self.scheduler_address,
-            "SELDON_INFER_HOST": self.data_address,
-            "SELDON_SCHEDULER_HTTP_HOST": f"127.0.0.1:{self.stack.port('SCHEDULER_HEALTH_PORT')}",
-        }
+        """Run the `seldon` command of the deployment, which knows where that is."""
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.stack.home.root)}
         done = subprocess.run(
-            [str(self.stack.home.program("main", "seldon")), *arguments],
+            [str(seldon_command.command(self.stack.home)), *arguments],
             env=environment, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         return Outcome(done.returncode, done.stdout, done.stderr)

@@ -1,6 +1,5 @@
 """`infer` and `metadata`: commands that talk to the data plane."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,11 +8,12 @@ from typing import Annotated
 import typer
 
 from services.cli import options
-from services.cli.config_file import CliConfig, choose
+from services.cli.addresses import INFERENCE
+from services.cli.config_file import CliConfig
 from services.cli.config_registry import active_config, load_session, save_session
 from services.cli.failures import CommandFailed
 from services.cli.infer import Reply, Tally, parse_headers, request_headers
-from services.cli.surroundings import INFERENCE_DEFAULT, note, payload, show
+from services.cli.surroundings import address_of, note, payload, show
 from shared.errors import InvalidInput
 
 
@@ -90,7 +90,7 @@ def metadata(
 
 
 def _inference_host(flag: str | None, config: CliConfig) -> str:
-    return choose(flag, config.infer_host, os.environ.get("SELDON_INFER_HOST"), INFERENCE_DEFAULT)
+    return address_of(INFERENCE, flag, config)
 
 
 @contextmanager

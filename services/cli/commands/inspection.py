@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from services.cli import options
-from services.cli.config_registry import active_config
+from services.cli.config_registry import active_config, deployment_config
 from services.cli.surroundings import connect_scheduler, note, show
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def inspect(
         typer.Option(
             "--kafka-broker",
             metavar="HOST:PORT",
-            help="Kafka to read from. Also SELDON_KAFKA_BROKER; default 127.0.0.1:9092.",
+            help="Kafka to read from. Also SELDON_KAFKA_BROKER; `seldon config addresses` shows it.",
             show_default=False,
         ),
     ] = None,
@@ -100,7 +100,8 @@ def inspect(
     # The library reports every failed attempt; the command reports the last one, in a sentence.
     configure("seldon", "error", kafka_level="critical")
     view = View(parse_expression(expression), request_id, verbose, truncate)
-    config = kafka_config(kafka_broker, kafka_config_path, namespace, active_config(), os.environ)
+    deployment = deployment_config(os.environ)
+    config = kafka_config(kafka_broker, kafka_config_path, namespace, active_config(), os.environ, deployment)
     with connect_scheduler(scheduler_host, "") as scheduler:
         newest = latest_pipeline(scheduler.pipeline_status(view.expression.pipeline))
     topics = topics_of(view.expression, [step.name for step in newest.pipeline.steps], config.topics)
