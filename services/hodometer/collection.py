@@ -65,6 +65,10 @@ async def _guarded(source: str, answer: Awaitable[dict[str, Value]]) -> dict[str
     try:
         return await answer
     except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            # What the scheduler cannot have, it has none of.
+            _log.info("unknown to this scheduler, sent as zero", source=source)
+            return {}
         reason = f"{error.code().name}: {error.details()}"
     # Whatever one source does must not cost the others.
     except Exception as error:

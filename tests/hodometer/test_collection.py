@@ -107,14 +107,26 @@ async def test_a_failing_call_costs_its_own_fields_and_one_line(
     method: str, source: str, lost: set[str], lines: list[dict[str, Any]]
 ) -> None:
     peer = full_scheduler()
-    peer.failures[method] = [grpc.StatusCode.UNIMPLEMENTED]
+    peer.failures[method] = [grpc.StatusCode.INTERNAL]
     async with scheduler_on_port(peer) as port:
         collected = await collect(environment(port))
     everything = {**OWN, "seldon_core_version": "2.10.0", **COUNTS}
     assert collected == {name: value for name, value in everything.items() if name not in lost}
     (error,) = [line for line in lines if line["log_level"] == "error"]
     assert error["source"] == source
-    assert error["reason"] == "UNIMPLEMENTED: as the test wants it"
+    assert error["reason"] == "INTERNAL: as the test wants it"
+
+
+async def test_what_the_scheduler_does_not_know_is_zero_and_no_error(lines: list[dict[str, Any]]) -> None:
+    """As experiments are for one that has none."""
+    peer = full_scheduler()
+    peer.failures["ExperimentStatus"] = [grpc.StatusCode.UNIMPLEMENTED]
+    async with scheduler_on_port(peer) as port:
+        collected = await collect(environment(port))
+    assert "experiment_count" not in collected
+    assert "error" not in {line["log_level"] for line in lines}
+    (line,) = [line for line in lines if line.get("source") == "experiments"]
+    assert (line["event"], line["log_level"]) == ("unknown to this scheduler, sent as zero", "info")
 
 
 async def test_a_scheduler_that_is_busy_is_asked_again_and_nothing_is_counted_twice() -> None:

@@ -73,7 +73,7 @@ async def test_events_in_a_form(client: httpx.AsyncClient, data: str) -> None:
     assert await recorded(client) == [EVENT]
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "", "application/x-www-form-urlencoded"])
 async def test_events_as_json(client: httpx.AsyncClient, content_type: str) -> None:
     answer = await client.post("/track?verbose=1", content=text(), headers={"Content-Type": content_type})
     assert answer.json() == {"status": 1, "error": ""}

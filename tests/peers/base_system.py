@@ -17,8 +17,8 @@ BASE: Final = (
     "awk", "basename", "bash", "cat", "chmod", "chown", "cmp", "cp", "cut", "date", "df", "dirname", "echo", "env",
     "expr", "false", "find", "flock", "getent", "grep", "gzip", "head", "hostname", "id", "install", "kill", "ldconfig",
     "ln", "ls", "make", "mkdir", "mkfifo", "mktemp", "mv", "nproc", "printenv", "printf", "ps", "pwd", "readlink",
-    "realpath", "rm", "rmdir", "sed", "sh", "sleep", "sort", "stat", "stty", "tail", "tar", "tee", "test", "timeout", "touch",
-    "tr", "true", "uname", "uniq", "wc", "xargs",
+    "realpath", "rm", "rmdir", "sed", "sh", "sleep", "sort", "stat", "stty", "tail", "tar", "tee", "test", "timeout",
+    "touch", "tr", "true", "uname", "uniq", "wc", "xargs",
 )  # fmt: skip
 PACKAGES: Final = ("apt-get", "apt-config", "apt-key", "dpkg", "dpkg-deb", "dpkg-query", "gpgv")
 """By which Prometheus is fetched where there is Debian."""

@@ -20,7 +20,9 @@ def event_of(data: str, content_type: str, body: bytes) -> bytes:
 
     Raises InvalidInput with the sentence that clients of such receivers expect.
     """
-    if content_type.partition(";")[0].strip().lower() == _FORM:
+    # curl calls everything a form that it is not told otherwise about, and no form begins like an object.
+    is_form = content_type.partition(";")[0].strip().lower() == _FORM and not body.lstrip().startswith(b"{")
+    if is_form:
         data = data or _data_of_form(body)
         body = b""
     if not data and not body:
