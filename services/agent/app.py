@@ -36,8 +36,9 @@ from services.agent.storage.rclone import Rclone
 from services.agent.storage.remotes import RemotesFile
 from shared import agent_metadata
 from shared.errors import SeldonError
+from shared.http_server import HttpServer
 from shared.logs import logger
-from shared.probes import HttpServer, Readiness, probe_app
+from shared.probes import Readiness, probe_app
 from shared.rpc import bind
 from shared.rpc import server as rpc_server
 from shared.tracing.tracer import Tracer, tracing

@@ -8,11 +8,13 @@ from services.dataflow.control.operations import Operations
 from services.dataflow.control.scheduler_link import SchedulerLink
 from services.dataflow.kafka.pipelines import Pipelines
 from services.dataflow.settings import DataflowSettings
+from shared.http_server import HttpServer
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger
-from shared.probes import VERSION, HttpServer, Readiness, probe_app
+from shared.probes import Readiness, probe_app
 from shared.process import until_stopped
 from shared.tracing.tracer import Tracer, tracing
+from shared.version import VERSION
 
 _log = logger("app")
 

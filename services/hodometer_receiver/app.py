@@ -3,8 +3,9 @@
 from services.hodometer_receiver.core.record import Record
 from services.hodometer_receiver.http_api import http_app
 from services.hodometer_receiver.settings import ReceiverSettings
+from shared.http_server import HttpServer
 from shared.logs import logger
-from shared.probes import HttpServer, Readiness
+from shared.probes import Readiness
 from shared.process import stop_requested
 
 _PORT = "port"

@@ -13,11 +13,13 @@ from services.modelgateway.models import Models
 from services.modelgateway.outputs import Outputs
 from services.modelgateway.scheduler_link import SchedulerLink
 from services.modelgateway.settings import ModelGatewaySettings
+from shared.http_server import HttpServer
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger
-from shared.probes import VERSION, HttpServer, Readiness, probe_app
+from shared.probes import Readiness, probe_app
 from shared.process import until_stopped
 from shared.tracing.tracer import Tracer, tracing
+from shared.version import VERSION
 
 _log = logger("app")
 

@@ -22,11 +22,13 @@ from services.pipelinegateway.settings import PipelineGatewaySettings
 from services.pipelinegateway.waiting import Waiting
 from shared import gateway_metadata
 from shared.errors import Unavailable
+from shared.http_server import HttpServer
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger
-from shared.probes import VERSION, HttpServer, Readiness, probe_app
+from shared.probes import Readiness, probe_app
 from shared.rpc import bind
 from shared.tracing.tracer import OFF, Tracer, tracing
+from shared.version import VERSION
 
 _log = logger("pipelinegateway")
 

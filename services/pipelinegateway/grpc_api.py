@@ -22,8 +22,8 @@ from services.pipelinegateway.spans import answered_grpc, serve_grpc
 from shared.errors import InvalidInput, NotFound, NotImplementedYet, SeldonError
 from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID
-from shared.probes import VERSION
 from shared.rpc import SERVER_OPTIONS, server, unlimited
+from shared.version import VERSION
 
 SERVICE: Final = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _BINARY: Final = "-bin"

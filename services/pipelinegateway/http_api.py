@@ -18,7 +18,7 @@ from shared.asgi import JSON, Headers, Receive, Scope, Send, error_body, respond
 from shared.errors import NotFound, SeldonError
 from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID
-from shared.probes import VERSION
+from shared.version import VERSION
 
 _log = logger("rest")
 

@@ -23,11 +23,13 @@ from services.scheduler.settings import SchedulerSettings
 from services.scheduler.sharing import Sharing
 from services.scheduler.store.database import Store
 from shared import rpc
+from shared.http_server import HttpServer
 from shared.logs import logger
-from shared.probes import VERSION, HttpServer, Readiness
+from shared.probes import Readiness
 from shared.process import stop_requested
 from shared.rpc_tracing import traced
 from shared.tracing.tracer import Tracer, tracing
+from shared.version import VERSION
 
 _SCHEDULER: Final = "seldon.mlops.scheduler.Scheduler"
 _AGENTS: Final = "seldon.mlops.agent.AgentService"

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from shared.probes import VERSION
 from shared.tracing.config import Enabled
+from shared.version import VERSION
 
 _FLUSH_SECONDS: Final = 1.0
 _EXPORT_SECONDS: Final = 5.0

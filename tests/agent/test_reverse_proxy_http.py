@@ -14,7 +14,7 @@ from services.agent.core.holdings import Holdings
 from services.agent.core.inference_counts import OwnCounts
 from services.agent.proxy.cold_path import ColdPath
 from services.agent.proxy.http import ReverseProxyHttp
-from shared.probes import HttpServer
+from shared.http_server import HttpServer
 from tests.peers.ports import free_ports
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,7 +18,7 @@ from services.agent.proxy.cold_path import ColdPath
 from services.agent.proxy.grpc import ReverseProxyGrpc, make_server
 from services.agent.proxy.http import ReverseProxyHttp
 from services.agent.server.client import InferenceServer
-from shared.probes import HttpServer
+from shared.http_server import HttpServer
 from shared.tracing.config import Enabled
 from shared.tracing.tracer import tracing
 from tests.agent.artifacts import definition, mlserver_double

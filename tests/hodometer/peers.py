@@ -17,7 +17,8 @@ from mlops.scheduler import scheduler_pb2 as pb
 
 from services.hodometer_receiver.core.record import Record, RecordLevel
 from services.hodometer_receiver.http_api import http_app
-from shared.probes import HttpServer, Readiness
+from shared.http_server import HttpServer
+from shared.probes import Readiness
 from tests.peers.ports import free_port
 
 HOST = "127.0.0.1"

@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from services.cli import options
-from services.cli.surroundings import connect_scheduler, may_change, resources_of_kind, show_message
+from services.cli.connections import connect_scheduler
+from services.cli.consent import may_change
+from services.cli.input import resources_of_kind
+from services.cli.output import show_message
 from shared.errors import InvalidInput
 
 

@@ -11,7 +11,7 @@ from services.cli.addresses import PLACES, find
 from services.cli.config_file import known_fields
 from services.cli.config_registry import active_config, deployment_config, load_registry, read_text, save_registry
 from services.cli.grammar import Command, Group
-from services.cli.surroundings import show
+from services.cli.output import show
 from services.cli.text import table
 
 _HELP: Final = """Manage configuration files of this tool, and see whom it talks to.

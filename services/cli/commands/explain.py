@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from services.cli import options
+from services.cli.connections import scheduler_http_host
 from services.cli.failures import CommandFailed
 from services.cli.grammar import Command, Group
-from services.cli.surroundings import scheduler_http_host, show
+from services.cli.output import show
 
 app = typer.Typer(cls=Group, help="Tell where something runs, or why it does not.", no_args_is_help=False)
 

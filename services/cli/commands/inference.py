@@ -11,9 +11,11 @@ from services.cli import options
 from services.cli.addresses import INFERENCE
 from services.cli.config_file import CliConfig
 from services.cli.config_registry import active_config, load_session, save_session
+from services.cli.connections import address_of
 from services.cli.failures import CommandFailed
 from services.cli.infer import Reply, Tally, parse_headers, request_headers
-from services.cli.surroundings import address_of, note, payload, show
+from services.cli.input import payload
+from services.cli.output import note, show
 from shared.errors import InvalidInput
 
 

@@ -9,7 +9,8 @@ import typer
 
 from services.cli import options
 from services.cli.config_registry import active_config, deployment_config
-from services.cli.surroundings import connect_scheduler, note, show
+from services.cli.connections import connect_scheduler
+from services.cli.output import note, show
 
 if TYPE_CHECKING:
     from services.cli.inspection import Message, View

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli import options
+from services.cli.connections import connect_scheduler
+from services.cli.consent import may_change
 from services.cli.grammar import Command
-from services.cli.surroundings import connect_scheduler, may_change, resources_in, show, show_message
+from services.cli.input import resources_in
+from services.cli.output import show, show_message
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -7,8 +7,9 @@ import typer
 from services.cli import options
 from services.cli.commands.changes import load_command, unload_command
 from services.cli.commands.inference import infer_command, metadata
+from services.cli.connections import connect_scheduler
 from services.cli.grammar import Command, Group
-from services.cli.surroundings import connect_scheduler, show, show_list, show_message
+from services.cli.output import show, show_list, show_message
 
 app = typer.Typer(cls=Group, help="Load, unload, watch and call models.", no_args_is_help=False)
 

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from services.cli import options
+from services.cli.connections import connect_scheduler
 from services.cli.grammar import Command, Group
-from services.cli.surroundings import connect_scheduler, show, show_list, show_message
+from services.cli.output import show, show_list, show_message
 
 app = typer.Typer(cls=Group, help="Watch inference servers.", no_args_is_help=False)
 

@@ -13,7 +13,7 @@ from services.scheduler.engine import Engine
 from services.scheduler.requests import required
 from shared.errors import InvalidInput, RejectedRequest
 from shared.names import validate_name
-from shared.probes import VERSION
+from shared.version import VERSION
 
 
 class ServerCalls(scheduler_pb2_grpc.SchedulerServicer):
