@@ -1,18 +1,42 @@
 """Ports for servers that tests start."""
 
+import fcntl
 import os
 import socket
+import tempfile
 from itertools import cycle, islice
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 _FIRST: Final = 10_000
-_EACH: Final = 650
-"""Ports of one test worker. The kernel gives what is above 32,767 to connections, at any time between a test's look and
+_EACH: Final = 200
+"""Ports of one test process. The kernel gives what is above 32,767 to connections, at any time between a test's look and
 its server's start, and deployments of tests have what is between here and there."""
-_WORKERS: Final = 4
+_SHARES: Final = 13
 WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Number of this test worker, from 0."""
-_own_first = _FIRST + _EACH * (WORKER % _WORKERS)
+
+
+def _own_share() -> tuple[int, IO[str]]:
+    """A share that no other test process of this machine has, and the lock that keeps it for as long as this one lives.
+
+    Workers of one run, runs of two checkouts: two who look for a free port at once would both find the same.
+    """
+    folder = Path(tempfile.gettempdir(), f"seldon-test-ports-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    for share in range(_SHARES):
+        lock = (folder / str(share)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return share, lock
+    raise RuntimeError(f"{_SHARES} test processes have all ports for tests: wait until one of them ends")
+
+
+_share, _lock = _own_share()
+_own_first = _FIRST + _EACH * _share
 _ports = cycle(range(_own_first, _own_first + _EACH))
 
 
