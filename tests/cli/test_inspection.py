@@ -119,7 +119,37 @@ def test_raw_lines(inspect: Run) -> None:
 
 def test_the_last_record_of_each_partition(inspect: Run) -> None:
     keys = [each["key"] for each in read(inspect("chain.inputs", "--format", "json"))["pipeline.chain.inputs"]]
-    assert keys == ["0.chain.id3"]
+    assert sorted(keys) == ["0.chain.id3", "1.chain.id2"]
+
+
+def test_a_failed_request_among_thousands_of_records_of_others(
+    run: Run, broker: Broker, scheduler: MemoryScheduler
+) -> None:
+    names = (NAMES.model_inputs("busy"), NAMES.model_outputs("busy"), NAMES.errors)
+    steps = [pb.PipelineStep(name="busy")]
+    scheduler.pipelines["unlucky"] = pb.PipelineWithState(pipeline=pb.Pipeline(name="unlucky", version=1, steps=steps))
+    mine, others = [("pipeline", b"unlucky")], [("pipeline", b"other")]
+    failed = [*mine, ("seldon-pipeline-errors", b"busy")]
+    older = [(topic, number % 2, b"0.other.id", request(1), others) for topic in names for number in range(1000)]
+    newer = [(topic, number % 2, b"0.other.id", request(1), others) for topic in names for number in range(300)]
+    records = [
+        (NAMES.pipeline_inputs("unlucky"), 0, b"0.unlucky.id", request(1), mine),
+        (names[0], 0, b"0.unlucky.id", request(1), mine),
+        (NAMES.errors, 0, b"0.unlucky.id", b"rpc error: bad shape", failed),
+        (NAMES.pipeline_outputs("unlucky"), 0, b"0.unlucky.id", b"rpc error: bad shape", failed),
+    ]
+    produce(broker.config.bootstrap_servers, [*older, *records, *newer])
+    arguments = ("pipeline", "inspect", "unlucky", "--format", "json", "-d", "60")
+    outcome = run(*arguments, "--kafka-broker", broker.config.bootstrap_servers)
+    assert (outcome.status, outcome.err) == (0, "")
+    keys = {topic: [each["key"] for each in found or ()] for topic, found in read(outcome).items()}
+    assert keys == {
+        "model.busy.inputs": ["0.unlucky.id"],
+        "model.busy.outputs": [],
+        "pipeline.unlucky.inputs": ["0.unlucky.id"],
+        "pipeline.unlucky.outputs": ["0.unlucky.id"],
+        "errors.errors": ["0.unlucky.id"],
+    }
 
 
 @pytest.mark.parametrize("wanted", ["0.chain.id1", "id1", "from-a-client"])

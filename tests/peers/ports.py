@@ -10,8 +10,8 @@ from typing import IO, Final
 
 _FIRST: Final = 10_000
 _EACH: Final = 200
-"""Ports of one test process. The kernel gives what is above 32,767 to connections, at any time between a test's look and
-its server's start, and deployments of tests have what is between here and there."""
+"""Ports of one test process. The kernel gives what is above 32,767 to connections, at any time between a test's look
+and its server's start, and deployments of tests have what is between here and there."""
 _SHARES: Final = 13
 WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Number of this test worker, from 0."""

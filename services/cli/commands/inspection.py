@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -14,12 +14,12 @@ from services.cli.output import note, show
 
 if TYPE_CHECKING:
     from services.cli.inspection import Message, View
-    from services.cli.topic_reader import TopicReader
+    from services.cli.topic_reader import Search
     from shared.kafka.config import KafkaConfig
     from shared.kafka.reader import Record
 
 _SEARCHED: Final = 1000
-"""How many records of each partition are looked through for a request, unless told."""
+"""How many records of each partition are looked through for those of the pipeline, at least."""
 
 
 def inspect(
@@ -37,7 +37,7 @@ def inspect(
             "--offset",
             min=1,
             metavar="COUNT",
-            help=f"How many of the newest records of each partition to look at: 1, or {_SEARCHED} with --request-id.",
+            help=f"How many of the pipeline's newest records of each partition: 1, or {_SEARCHED} with --request-id.",
             show_default=False,
         ),
     ] = None,
@@ -83,7 +83,7 @@ def inspect(
             "-d",
             min=1,
             metavar="SECONDS",
-            help="How long to read a topic, and to wait for a first record where only one topic is asked for.",
+            help="How long to read at most; also how long to wait for a first record of a single topic.",
         ),
     ] = 5,
     scheduler_host: options.SchedulerHost = None,
@@ -93,9 +93,10 @@ def inspect(
     Only records that belong to the pipeline are shown; others share the topics of its models. KAFKA_SECURITY_PROTOCOL
     and the other variables of Kafka clients say how to connect.
     """
-    from services.cli.inspection import View, parse_expression, topics_of
+    from services.cli.inspection import View, json_document, parse_expression, raw_lines, topics_of
     from services.cli.kafka_address import kafka_config
     from services.cli.statuses import latest_pipeline
+    from services.cli.topic_reader import Search
     from shared.logs import configure
 
     # The library reports every failed attempt; the command reports the last one, in a sentence.
@@ -106,45 +107,40 @@ def inspect(
     with connect_scheduler(scheduler_host, "") as scheduler:
         newest = latest_pipeline(scheduler.pipeline_status(view.expression.pipeline))
     topics = topics_of(view.expression, [step.name for step in newest.pipeline.steps], config.topics)
-    count = offset or (_SEARCHED if request_id else 1)
-    asyncio.run(_show(view, output_format, _read(config, view, topics, count, timeout)))
-
-
-async def _show(view: "View", output_format: str, read: AsyncIterator[tuple[str, list["Message"]]]) -> None:
-    from services.cli.inspection import json_document, raw_lines
-
+    shown = offset or (_SEARCHED if request_id else 1)
+    search = Search(max(shown, _SEARCHED), shown, timeout, wait=len(topics) == 1)
+    read = asyncio.run(_read(config, view, topics, search))
     if output_format == "json":
-        show(json_document(view, [each async for each in read]))
+        show(json_document(view, read))
         return
-    async for topic, messages in read:
+    for topic, messages in read:
         show("\n".join(raw_lines(view, topic, messages)))
 
 
 async def _read(
-    config: "KafkaConfig", view: "View", topics: list[str], count: int, seconds: float
-) -> AsyncIterator[tuple[str, list["Message"]]]:
-    """The topics one after the other, each with its records."""
-    from services.cli.topic_reader import TopicReader
-
-    async with TopicReader(config) as reader:
-        for topic in topics:
-            yield topic, await _messages(reader, view, topic, count, seconds, wait=len(topics) == 1)
-
-
-async def _messages(
-    reader: "TopicReader", view: "View", topic: str, count: int, seconds: float, *, wait: bool
-) -> list["Message"]:
+    config: "KafkaConfig", view: "View", topics: list[str], search: "Search"
+) -> list[tuple[str, list["Message"]]]:
+    """The topics in order, each with its records."""
     from services.cli.inspection import message_of
+    from services.cli.topic_reader import TopicReader
     from shared.kafka.headers import PIPELINE, first
 
-    orphans = 0
+    orphans: Counter[str] = Counter()
 
     def wanted(record: "Record") -> bool:
-        nonlocal orphans
-        orphans += first(record.headers, PIPELINE) is None
+        orphans[record.topic] += first(record.headers, PIPELINE) is None
         return view.wants(record.key, record.headers)
 
-    records = await reader.newest(topic, count, seconds, wanted, wait)
-    if orphans:
-        note(f"{topic}: {orphans} of its newest records belong to no pipeline: No pipeline found in headers.")
-    return [message_of(view, topic, each.key, each.value, each.headers) for each in records]
+    async with TopicReader(config) as reader:
+        found = await reader.newest(topics, search, wanted)
+    for topic in topics:
+        if orphans[topic]:
+            note(
+                f"{topic}: {orphans[topic]} of its newest records belong to no pipeline: No pipeline found in headers."
+            )
+        if topic in found.unfinished:
+            note(f"{topic}: not read to its end within {search.seconds:g} s: --timeout-secs gives it more time")
+    return [
+        (topic, [message_of(view, topic, each.key, each.value, each.headers) for each in found.records[topic]])
+        for topic in topics
+    ]
