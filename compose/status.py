@@ -24,6 +24,12 @@ class PartStatus:
     pid: int
     ports: tuple[int, ...]
     waits_for: str
+    missing: str = ""
+    """Only the names of what it waits for, where they are known."""
+
+    @property
+    def brief(self) -> str:
+        return self.missing or self.waits_for
 
 
 class Deployed(Protocol):
@@ -48,7 +54,9 @@ class Deployed(Protocol):
 
     def status(self) -> list[PartStatus]: ...
 
-    def wait_ready(self, timeout: float = ..., report: Callable[[str], None] | None = None) -> None: ...
+    def wait_ready(
+        self, timeout: float = ..., report: Callable[[Sequence[PartStatus], float], None] | None = None
+    ) -> None: ...
 
     def logs(self, part: str | None = None) -> None:
         """Follow the logs of one part, or of all, until interrupted."""
@@ -64,24 +72,19 @@ def wait_ready(
     look: Callable[[], Sequence[PartStatus]],
     logs: str,
     timeout: float,
-    report: Callable[[str], None] | None,
+    report: Callable[[Sequence[PartStatus], float], None] | None,
     poll_seconds: float,
 ) -> None:
-    """Return when every part is ready; `timeout` in seconds. `report` is told about each change on the way.
+    """Return when every part is ready; `timeout` in seconds. `report` is told at every look, with the seconds passed.
 
     Raises DeadlineExceeded naming the parts that are not and what they wait for; `logs` is where to read more.
     """
-    tell = report or (lambda line: None)
     started = time.monotonic()
-    before: dict[str, str] = {}
     while True:
         rows = look()
         passed = time.monotonic() - started
-        for row in rows:
-            now = "ready" if row.ready else f"waits for {row.waits_for}"
-            if before.get(row.part) != now:
-                tell(f"{row.part}: {now} ({passed:.1f} s)")
-                before[row.part] = now
+        if report is not None:
+            report(rows, passed)
         if all(row.ready for row in rows):
             return
         if passed > timeout:

@@ -147,3 +147,11 @@ def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
     except StopIteration:
         return
     raise RuntimeError("the health servicer waited where it never did before")
+
+
+def why(error: grpc.aio.AioRpcError) -> str:
+    """For people: what a failed call says, without how gRPC got there."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE and details.startswith("failed to connect to all addresses"):
+        return details.rpartition(": ")[2].lower()
+    return f"{code.name}: {details}"

@@ -10,7 +10,7 @@ import grpc.aio
 
 from shared.backoff import exponential
 from shared.logs import logger
-from shared.rpc import channel
+from shared.rpc import channel, why
 
 _log = logger("scheduler-link")
 
@@ -64,7 +64,7 @@ class Subscription(Generic[Message]):
                     accept(message)
                 reason = "it ended the subscription"
             except grpc.aio.AioRpcError as error:
-                reason = f"{error.code().name}: {error.details()}"
+                reason = why(error)
             except asyncio.CancelledError:
                 if self._left:
                     return

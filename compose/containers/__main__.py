@@ -4,7 +4,9 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from compose import progress
 from compose.command_line import command_line, run, say
 from compose.containers.stack import ContainerStack
 from compose.process.first_model import load_and_ask
@@ -23,7 +25,8 @@ def up(
     for part, image in stack.leave_out_what_cannot_be_had().items():
         say(f"{part} is left out, everything else runs without it: the image {image} is not here and cannot be pulled")
     say(f"starting {', '.join(stack.up())}")
-    stack.wait_ready(timeout, report=say)
+    with progress.shown(Console()) as report:
+        stack.wait_ready(timeout, report)
     if samples:
         load_and_ask(stack, say)
     say("the system is up")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from compose.process.readiness import explanation
+from compose.process.readiness import explanation, names
 from compose.status import PartStatus
 
 SERVICE: Final = "com.docker.compose.service"
@@ -48,6 +48,7 @@ def _row(container: Mapping[str, Any], now: datetime) -> PartStatus:
         pid=pid,
         ports=_ports(container),
         waits_for=missing,
+        missing=names(_last_check(container)) if missing else "",
     )
 
 
@@ -63,8 +64,14 @@ def _missing(container: Mapping[str, Any]) -> str:
     health = state.get("Health")
     if health is None or health["Status"] == "healthy":
         return ""
-    checks = health.get("Log") or []
-    return explanation(checks[-1]["Output"].encode() if checks else b"", "its health check")
+    return explanation(_last_check(container), "its health check")
+
+
+def _last_check(container: Mapping[str, Any]) -> bytes:
+    """What it printed; nothing without one."""
+    checks = (container["State"].get("Health") or {}).get("Log") or []
+    output: bytes = checks[-1]["Output"].encode() if checks else b""
+    return output
 
 
 def _ports(container: Mapping[str, Any]) -> tuple[int, ...]:

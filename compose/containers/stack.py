@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +20,7 @@ from compose.containers import engine
 from compose.containers.inspection import name_of, rows, service_of
 from compose.process.home import REPOSITORY, Home
 from compose.process.settings import PROFILES, Settings, load, of_deployed
+from compose.progress import Report
 from compose.status import PartStatus, wait_ready
 from shared.errors import InvalidInput, NotFound, Unavailable
 
@@ -145,8 +146,8 @@ class ContainerStack:
         engine.run(command, everything, str(REPOSITORY))
         remembered.forget(self.home, "compose")
 
-    def wait_ready(self, timeout: float = 240.0, report: Callable[[str], None] | None = None) -> None:
-        """Return when every container is healthy; `timeout` in seconds. `report` is told about each change.
+    def wait_ready(self, timeout: float = 240.0, report: Report | None = None) -> None:
+        """Return when every container is healthy; `timeout` in seconds. `report` is told at every look.
 
         Raises DeadlineExceeded naming the parts that are not and what they wait for.
         """

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from compose import progress
 from compose.command_line import command_line, run, say
 from compose.process import broker
 from compose.process.first_model import load_and_ask
@@ -27,7 +29,8 @@ def up(
         _install_prometheus(stack)
     started = stack.up()
     say(f"started {', '.join(started)}" if started else "everything runs already")
-    stack.wait_ready(timeout, report=say)
+    with progress.shown(Console()) as report:
+        stack.wait_ready(timeout, report)
     if samples:
         load_and_ask(stack, say)
     say(f"the system is up; the seldon command is {_short(stack.home.root / 'bin' / 'seldon')}")

@@ -114,14 +114,14 @@ def install(layer: Layer, home: Home) -> None:
     stamp = venv / f".installed-{layer.lock}"
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode() + os.fsencode(sys.base_prefix)).hexdigest()
     if stamp.is_file() and stamp.read_text() == digest:
-        print(f"{layer.lock}: installed and up to date", flush=True)
+        _say(f"{layer.lock}: installed and up to date")
         return
     started = time.monotonic()
     if layer.base:
         _make_venv(venv)
     _pip_install(layer.lock, lock, home)
     stamp.write_text(digest)
-    print(f"{layer.lock}: installed in {time.monotonic() - started:.0f} s", flush=True)
+    _say(f"{layer.lock}: installed in {time.monotonic() - started:.0f} s")
 
 
 def link_project(home: Home) -> None:
@@ -149,7 +149,7 @@ def _pip_install(name: str, lock: Path, home: Home) -> None:
     command += ["--no-color", "--progress-bar", "off", "--no-deps", "--require-hashes", "-r", str(lock)]
     home.logs.mkdir(parents=True, exist_ok=True)
     log = home.logs / f"install-{name}.log"
-    print(f"{name}: installing {total} packages (log: {log})", flush=True)
+    _say(f"{name}: installing {total} packages (log: {log})")
     output: list[str] = []
     with (
         log.open("w") as record,
@@ -171,10 +171,10 @@ def _reported(lines: Iterator[str], name: str, total: int) -> Iterator[str]:
         yield line
         seen += line.startswith(("Collecting ", "Requirement already satisfied"))
         if line.startswith("Installing collected"):
-            print(f"{name}: all packages fetched, unpacking ({time.monotonic() - started:.0f} s)", flush=True)
+            _say(f"{name}: all packages fetched, unpacking ({time.monotonic() - started:.0f} s)")
         elif seen < total and time.monotonic() - said > _SAY_EVERY_SECONDS:
             said = time.monotonic()
-            print(f"{name}: {seen} of {total} packages, {said - started:.0f} s", flush=True)
+            _say(f"{name}: {seen} of {total} packages, {said - started:.0f} s")
 
 
 def _explain(name: str, output: str, log: Path) -> str:
@@ -190,6 +190,11 @@ def _one_at_a_time(lock: Path) -> Iterator[None]:
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _say(line: str) -> None:
+    # In one piece, since environments are installed beside each other.
+    print(f"{line}\n", end="", flush=True)
 
 
 def _write(path: Path, text: str) -> None:

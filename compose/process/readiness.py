@@ -17,10 +17,11 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Readiness:
-    """`waits_for` is empty when ready."""
+    """`waits_for` is empty when ready; `brief` are only the names of what is missing, where they are known."""
 
     ready: bool
     waits_for: str
+    brief: str = ""
 
 
 def look(program: Program, lasts: bool) -> Readiness:
@@ -35,7 +36,8 @@ def look(program: Program, lasts: bool) -> Readiness:
             return Readiness(True, "")
     except urllib.error.HTTPError as refusal:
         with refusal:
-            return Readiness(False, explanation(refusal.read(), program.unready))
+            body = refusal.read()
+            return Readiness(False, explanation(body, program.unready), names(body))
     except TimeoutError:
         return Readiness(False, f"an answer from {url}")
     except OSError:
@@ -53,8 +55,17 @@ def _listens(url: str, otherwise: str) -> Readiness:
 
 def explanation(body: bytes, otherwise: str) -> str:
     """What a readiness answer says is missing: `{"waiting_for": {part: reason}}`, else `otherwise`."""
+    return ", ".join(f"{part} ({reason})" for part, reason in _missing(body).items()) or otherwise
+
+
+def names(body: bytes) -> str:
+    """The same without reasons; empty when it does not say."""
+    return ", ".join(_missing(body))
+
+
+def _missing(body: bytes) -> dict[str, str]:
     try:
         waiting: Any = json.loads(body)["waiting_for"]
-        return ", ".join(f"{part} ({reason})" for part, reason in waiting.items()) or otherwise
+        return {str(part): str(reason) for part, reason in waiting.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return otherwise
+        return {}

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ from compose.process.preparation import prepare, write
 from compose.process.program import Program
 from compose.process.settings import Settings, load, of_deployed
 from compose.process.supervisor import ProcessInfo, Supervisor
+from compose.progress import Report
 from compose.status import PartStatus, wait_ready
 from shared.errors import InvalidInput, NotFound, Unavailable
 
@@ -95,8 +96,8 @@ class Stack:
                 for folder in (self.home.data, self.home.logs, self.home.root / "agents"):
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def wait_ready(self, timeout: float = 120.0, report: Callable[[str], None] | None = None) -> None:
-        """Return when every part is ready; `timeout` in seconds. `report` is told about each change on the way.
+    def wait_ready(self, timeout: float = 120.0, report: Report | None = None) -> None:
+        """Return when every part is ready; `timeout` in seconds. `report` is told at every look.
 
         Raises DeadlineExceeded naming the parts that are not and what they wait for.
         """
@@ -121,6 +122,7 @@ class Stack:
                     pid=process.pid,
                     ports=program.ports,
                     waits_for=look.waits_for,
+                    missing=look.brief,
                 )
             )
         return rows
