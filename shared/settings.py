@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDic
 
 from shared.errors import InvalidInput
 from shared.log_levels import standard_level
+from shared.settings_help import describe, program_of
 
 _HIGHEST_PORT: Final = 65_535
 
@@ -50,15 +51,18 @@ class ServiceSettings(BaseSettings):
         cli_kebab_case=True,
         cli_ignore_unknown_args=False,
         cli_implicit_flags=True,
-        cli_prog_name=None,
+        # The text under a field is what --help says about it.
+        use_attribute_docstrings=True,
     )
 
     @classmethod
     def load(cls, argv: Sequence[str] | None = None) -> Self:
         """Read flags and environment. Exits with status 2 and one sentence per wrong setting."""
         arguments = list(sys.argv[1:] if argv is None else argv)
+        source: CliSettingsSource[Any] = CliSettingsSource(cls, cli_prog_name=program_of(cls))
+        describe(source.root_parser, cls)
         try:
-            return cls(_cli_settings_source=CliSettingsSource(cls, cli_parse_args=arguments))  # type: ignore[call-arg]
+            return cls(_cli_settings_source=source(args=arguments))  # type: ignore[call-arg]
         except ValidationError as error:
             for problem in error.errors():
                 name = _written_as(cls, str(problem["loc"][0]), arguments) if problem["loc"] else "s"

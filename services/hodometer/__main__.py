@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+from services.hodometer import options
 from services.hodometer.app import run
 from services.hodometer.core.variables import InvalidSettings, Problem
 from services.hodometer.scheduler_calls import read_credentials
@@ -12,6 +13,7 @@ from shared.process import run_service, until_stopped
 
 
 def main() -> None:
+    options.parse()
     try:
         settings = load(os.environ)
     except InvalidSettings as error:

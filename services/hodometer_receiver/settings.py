@@ -15,8 +15,11 @@ class ReceiverSettings(ServiceSettings):
     host: str = setting("0.0.0.0", "listen-host", "HODOMETER_RECEIVER_HOST")
     """Address that the port is bound to."""
     listen_port: int = port(8001, "listen-port", "LISTEN_PORT")
+    """HTTP: /track, /events and the probes."""
     log_level: LogLevel = setting("info", "log-level", "LOG_LEVEL")
+    """Least severe lines that are logged."""
     record_level: RecordLevel = setting(RecordLevel.SUMMARY, "record-level", "RECORD_LEVEL")
+    """What is kept of events: all of them, how many there were, or nothing."""
 
     @field_validator("record_level", mode="before")
     @classmethod

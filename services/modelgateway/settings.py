@@ -17,14 +17,19 @@ class ModelGatewaySettings(KafkaSettings, TracingSettings):
     """Name under which it subscribes to the scheduler; unique among model gateways."""
 
     scheduler_host: str = setting("127.0.0.1", "scheduler-host", "SELDON_SCHEDULER_HOST")
+    """The scheduler."""
     scheduler_port: int = port(9004, "scheduler-plaintxt-port", "SELDON_SCHEDULER_PORT")
+    """Its port for gateways."""
     envoy_host: str = setting("127.0.0.1", "envoy-host", "SELDON_ENVOY_HOST")
+    """The Envoy that models are asked through."""
     envoy_port: int = port(9000, "envoy-port", "SELDON_ENVOY_PORT")
+    """Its port for inference."""
 
     num_workers: int = setting(64, "num-workers", "MODELGATEWAY_NUM_WORKERS", ge=1)
     """Calls in flight for one model."""
     worker_timeout_ms: int = setting(120_000, "worker-timeout-ms", "MODELGATEWAY_WORKER_TIMEOUT_MS", ge=1)
-    """Of one inference with all its attempts."""
+    """Milliseconds of one inference with all its attempts."""
     max_num_consumers: int = setting(DEFAULT_MAX_CONSUMERS, "max-num-consumers", "MODELGATEWAY_MAX_NUM_CONSUMERS", ge=1)
     """Number of consumer groups over which models are spread; the scheduler has to know the same."""
     log_level: LogLevel = setting("info", "log-level", "SELDON_LOG_LEVEL")
+    """Least severe lines that are logged."""
