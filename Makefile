@@ -75,7 +75,7 @@ deploy-process: setup
 undeploy-local: ## Stop what was deployed here; nothing of it stays running. PURGE=1 also deletes its data.
 	@if [ ! -x $(MAIN) ]; then exec "$(PYTHON)" -m compose.process.leftovers; fi; $(RUNNING) down $(PURGED)
 
-status: ## Show every part: state, uptime, process, ports, what it waits for.
+status: ## Show every part of what was deployed: state, uptime, process, ports, what it waits for.
 	@$(RUNNING) status || true
 
 logs: ## Follow the logs. PART=name for one of them.

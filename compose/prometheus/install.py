@@ -75,15 +75,24 @@ def _fetch(target: Path) -> None:
         try:
             _run(*_APT, "download", "prometheus", where=download)
         except subprocess.CalledProcessError:
-            # A new machine has no package lists; making them takes rights.
-            _run(*_APT, "update", where=download)
-            _run(*_APT, "download", "prometheus", where=download)
+            # A new machine has no package lists, and making the machine's takes rights that not everybody has.
+            own = _own_lists(Path(download))
+            _run(*_APT, *own, "update", where=download)
+            _run(*_APT, *own, "download", "prometheus", where=download)
         fresh = Path(download) / "fresh"
         for package in Path(download).glob("*.deb"):
             _run("dpkg-deb", "-x", str(package), str(fresh), where=download)
         # What was broken off half-way is not taken for the whole.
         shutil.rmtree(target / "usr", ignore_errors=True)
         (fresh / "usr").rename(target / "usr")
+
+
+def _own_lists(folder: Path) -> tuple[str, ...]:
+    """Options by which apt keeps its lists and its cache below `folder`."""
+    lists, cache = folder / "lists", folder / "cache"
+    (lists / "partial").mkdir(parents=True)
+    (cache / "archives" / "partial").mkdir(parents=True)
+    return f"-oDir::State::Lists={lists}", f"-oDir::Cache={cache}"
 
 
 def _run(*command: str, where: str) -> None:

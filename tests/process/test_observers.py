@@ -151,6 +151,21 @@ def test_an_unpacked_package_is_found_and_half_of_one_is_not(tmp_path: Path, mon
     assert [file.name for file in install.folder(home).iterdir()] == ["usr"]
 
 
+def test_a_new_machine_needs_no_rights_for_its_package_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`apt-get` knows no package before it has made lists, and here it may make them in folders of ours only."""
+    home, tools = Home.of({}, root=tmp_path / "home"), tmp_path / "tools"
+    lists = (
+        'for each; do case $each in -oDir::State::Lists=*) lists=${each#*=};; esac; done; test -n "$lists" || exit 100'
+    )
+    made = 'case "$*" in *update*) : > "$lists/made";; *download*) test -e "$lists/made" && : > prometheus.deb;; esac'
+    executable(tools / "apt-get", f"{lists}\n{made}")
+    unpack = 'mkdir -p "$3/usr/bin"; for name in prometheus promtool; do : > "$3/usr/bin/$name"; done'
+    executable(tools / "dpkg-deb", unpack)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    install.install(home)
+    assert install.unpacked("promtool", home) is not None
+
+
 def test_deploying_says_what_is_missing_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
