@@ -5,6 +5,7 @@ One file for each kind, `deployed/process.json` and `deployed/compose.json`; `cl
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from compose.process.home import Home
 from compose.process.settings import Settings
 
 Runtime: TypeAlias = Literal["process", "compose"]
+_SECRET: Final = re.compile("PASSWORD|SECRET|TOKEN|CREDENTIAL")
 RUNTIMES: Final[tuple[Runtime, ...]] = get_args(Runtime)
 
 
@@ -56,6 +58,24 @@ def forget(home: Home, runtime: Runtime) -> None:
 
 def deployed(home: Home) -> list[Runtime]:
     return [runtime for runtime in RUNTIMES if recall(home, runtime) is not None]
+
+
+def changes(home: Home, runtime: Runtime, settings: Settings) -> list[str]:
+    """What deploying with these settings changes about what is deployed, one `NAME=value (was value)` for each setting.
+
+    Ports that only follow the offset are left out, and so is what may be a secret, but for its name.
+    """
+    before = recall(home, runtime)
+    if before is None:
+        return []
+    moved = int(settings["SELDON_PORT_OFFSET"]) - int(before.values.get("SELDON_PORT_OFFSET", "0"))
+    found = []
+    for name in sorted(settings.values.keys() | before.values.keys()):
+        now, then = settings.values.get(name), before.values.get(name)
+        follows = name.endswith("_PORT") and now and then and int(now) == int(then) + moved
+        if now != then and not follows:
+            found.append(name if _SECRET.search(name) else f"{name}={now or ''} (was {then or 'empty'})")
+    return found
 
 
 def addresses(settings: Settings) -> dict[str, Any]:

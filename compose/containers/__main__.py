@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from compose import progress
+from compose import progress, remembered
 from compose.command_line import command_line, run, say
 from compose.containers.stack import ContainerStack
 from compose.process.first_model import load_and_ask
@@ -24,6 +24,8 @@ def up(
     stack.build()
     for part, image in stack.leave_out_what_cannot_be_had().items():
         say(f"{part} is left out, everything else runs without it: the image {image} is not here and cannot be pulled")
+    for change in remembered.changes(stack.home, "compose", stack.settings):
+        say(f"changed since it was deployed: {change}")
     say(f"starting {', '.join(stack.up())}")
     with progress.shown(Console()) as report:
         stack.wait_ready(timeout, report)

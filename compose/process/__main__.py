@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from compose import progress
+from compose import progress, remembered
 from compose.command_line import command_line, run, say
 from compose.process import broker
 from compose.process.first_model import load_and_ask
@@ -27,6 +27,8 @@ def up(
     stack = Stack()
     if stack.settings.has("monitoring") and prometheus.find("prometheus", stack.home) is None:
         _install_prometheus(stack)
+    for change in remembered.changes(stack.home, "process", stack.settings):
+        say(f"changed since it was deployed: {change}")
     started = stack.up()
     say(f"started {', '.join(started)}" if started else "everything runs already")
     with progress.shown(Console()) as report:

@@ -43,6 +43,19 @@ def test_settings_need_not_be_said_again(home: Home, monkeypatch: pytest.MonkeyP
     assert "dataflow-2" in {row.part for row in stack.status()}
 
 
+def test_deploying_says_what_it_changes(home: Home) -> None:
+    """Whoever forgets the offset the second time moves everything back."""
+    now = load({"SELDON_PORT_OFFSET": "0", "DATAFLOW_REPLICAS": "1"})
+    assert remembered.changes(home, "process", now) == []
+    deployed_with(home, SELDON_PORT_OFFSET="300", DATAFLOW_REPLICAS="3", ENVOY_DATA_PORT="7000", SELDON_PASSWORD="x")
+    assert remembered.changes(home, "process", now) == [
+        "DATAFLOW_REPLICAS=1 (was 3)",
+        "ENVOY_DATA_PORT=9000 (was 7300)",
+        "SELDON_PASSWORD",
+        "SELDON_PORT_OFFSET=0 (was 300)",
+    ]
+
+
 def test_where_nothing_is_deployed_settings_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELDON_PORT_OFFSET", "700")
     assert Stack.deployed().port("ENVOY_DATA_PORT") == 9700
