@@ -4,6 +4,7 @@ import fcntl
 import os
 import socket
 import tempfile
+from collections.abc import Iterable
 from itertools import cycle, islice
 from pathlib import Path
 from typing import IO, Final
@@ -13,29 +14,35 @@ _EACH: Final = 200
 """Ports of one test process. The kernel gives what is above 32,767 to connections, at any time between a test's look
 and its server's start, and deployments of tests have what is between here and there."""
 _SHARES: Final = 13
+_OFFSETS: Final = (22_000, 20_000, 18_000, 16_000, 14_000, 12_000, 8_000, 5_000)
+"""Of deployments, below what the kernel gives to connections, and beside the ports above."""
+_SCHEDULER_PORT: Final = 9004
+"""What is left of a run that was killed has this one."""
 WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Number of this test worker, from 0."""
 
 
-def _own_share() -> tuple[int, IO[str]]:
-    """A share that no other test process of this machine has, and the lock that keeps it for as long as this one lives.
+def _own(kind: str, shares: Iterable[int]) -> int:
+    """A share that no other test process of this machine has, for as long as this one lives.
 
     Workers of one run, runs of two checkouts: two who look for a free port at once would both find the same.
     """
-    folder = Path(tempfile.gettempdir(), f"seldon-test-ports-{os.getuid()}")
+    folder = Path(tempfile.gettempdir(), f"seldon-test-{kind}-{os.getuid()}")
     folder.mkdir(exist_ok=True)
-    for share in range(_SHARES):
+    for share in shares:
         lock = (folder / str(share)).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
             continue
-        return share, lock
-    raise RuntimeError(f"{_SHARES} test processes have all ports for tests: wait until one of them ends")
+        _locks.append(lock)
+        return share
+    raise RuntimeError(f"other test processes have all {kind} for tests: wait until one of them ends")
 
 
-_share, _lock = _own_share()
+_locks: Final[list[IO[str]]] = []
+_share = _own("ports", range(_SHARES))
 _own_first = _FIRST + _EACH * _share
 _ports = cycle(range(_own_first, _own_first + _EACH))
 
@@ -50,6 +57,11 @@ def free_port() -> int:
 
 def free_ports(count: int) -> list[int]:
     return [free_port() for _ in range(count)]
+
+
+def deployment_offset() -> int:
+    """The port offset of a whole deployment, another one at each call. Raises RuntimeError when there is none."""
+    return _own("offsets", (offset for offset in _OFFSETS if _is_free(_SCHEDULER_PORT + offset)))
 
 
 def _is_free(port: int) -> bool:

@@ -14,12 +14,10 @@ import tritonclient.http
 from compose.containers.stack import ContainerStack
 from compose.process.stack import Stack
 from compose.status import Deployed
-from tests.peers.ports import WORKER
+from tests.peers.ports import WORKER, deployment_offset
 from tests.system.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
-# Test workers run beside each other, each with a deployment of its own, all below the ports that the kernel hands out.
-PORT_OFFSET = 22_000 - 2_000 * WORKER
 CONTAINERS_PORT_OFFSET = 15_000
 HOME = ROOT / ".seldon" / (f"system-test-{WORKER}" if WORKER else "system-test")
 
@@ -38,7 +36,7 @@ def deployment() -> Iterator[Deployment]:
 
 
 def _processes() -> Deployed:
-    return Stack(home=HOME, port_offset=PORT_OFFSET, installed_in=ROOT / ".seldon")
+    return Stack(home=HOME, port_offset=deployment_offset(), installed_in=ROOT / ".seldon")
 
 
 def _containers() -> Deployed:

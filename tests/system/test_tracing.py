@@ -11,14 +11,13 @@ import pytest_asyncio
 
 from compose.process.stack import Stack
 from tests.peers.otlp import Receiver, receiver
-from tests.peers.ports import free_port
+from tests.peers.ports import deployment_offset, free_port
 from tests.system.calls import PROTOCOLS, Answer, Protocol, infer, tensor
 from tests.system.deployment import ROOT, Deployment
 from tests.system.traces import Tree, below, drawn, size, span
 
 pytestmark = [pytest.mark.system, pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module")]
 
-PORT_OFFSET = 5_000
 HOME = ROOT / ".seldon" / "tracing-test"
 CALLER = "b7ad6b7169203331"
 MODELS = ("tfsimple1", "tfsimple2", "tfsimple3")
@@ -62,7 +61,7 @@ async def traced() -> AsyncIterator[Traced]:
     port = free_port()
     async with contextlib.AsyncExitStack() as listening:
         received = await listening.enter_async_context(receiver(port))
-        stack = Stack(HOME, PORT_OFFSET, installed_in=ROOT / ".seldon").with_settings(
+        stack = Stack(HOME, deployment_offset(), installed_in=ROOT / ".seldon").with_settings(
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"127.0.0.1:{port}",
                 "TRACING_RATIO": "1",
