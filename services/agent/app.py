@@ -121,6 +121,8 @@ class Agent:
             (agent_metadata.INFERENCE_HTTP, f"{self._inference_host}:{settings.inference_http_port}"),
             (agent_metadata.INFERENCE_GRPC, f"{self._inference_host}:{settings.inference_grpc_port}"),
             (agent_metadata.SERVER_TYPE, settings.server_type),
+            (agent_metadata.LOAD_SECONDS, str(settings.max_load_elapsed_time_minutes * 60)),
+            (agent_metadata.UNLOAD_SECONDS, str(settings.max_unload_elapsed_time_minutes * 60)),
         ]
         target = f"{reachable(settings.scheduler_host)}:{settings.scheduler_port}"
         return SchedulerLink(target, metadata, partial(self.readiness.report, "scheduler"), tracer)

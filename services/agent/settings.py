@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+from shared import timing
 from shared.settings import LogLevel, port, setting
 from shared.tracing.settings import TracingSettings
 
 Port = int
+_LOAD_MINUTES, _UNLOAD_MINUTES = int(timing.AGENT_LOAD // 60), int(timing.AGENT_UNLOAD // 60)
 
 
 class AgentSettings(TracingSettings):
@@ -75,11 +77,14 @@ class AgentSettings(TracingSettings):
     """HTTP: /live, /ready and /startup."""
 
     max_load_elapsed_time_minutes: int = setting(
-        120, "max-load-elapsed-time-minutes", "SELDON_MAX_LOAD_ELAPSED_TIME_MINUTES", ge=1
+        _LOAD_MINUTES, "max-load-elapsed-time-minutes", "SELDON_MAX_LOAD_ELAPSED_TIME_MINUTES", ge=1
     )
     """Minutes that attempts to load a model may take together."""
     max_unload_elapsed_time_minutes: int = setting(
-        15, "max-unload-elapsed-time-minutes", "SELDON_MAX_UNLOAD_ELAPSED_TIME_MINUTES", ge=1
+        _UNLOAD_MINUTES,
+        "max-unload-elapsed-time-minutes",
+        "SELDON_MAX_UNLOAD_ELAPSED_TIME_MINUTES",
+        ge=1,
     )
     """Minutes that attempts to unload a model may take together."""
     max_load_retry_count: int = setting(5, "max-load-retry-count", "SELDON_MAX_LOAD_RETRY_COUNT", ge=1)

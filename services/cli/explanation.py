@@ -1,5 +1,6 @@
 """Where a model runs, or why it does not: the scheduler's answer and how it reads."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from pydantic import BaseModel, Field
@@ -8,11 +9,32 @@ from rich.table import Table
 from rich.text import Text
 
 
+class Wait(BaseModel):
+    """Who has to act next, why, and when that is looked at again."""
+
+    owner: str
+    reason: str
+    due: datetime | None = None
+
+    def __str__(self) -> str:
+        until = f", by {self.due.isoformat(timespec='seconds')}" if self.due is not None else ""
+        return f"{self.owner}: {self.reason}{until}"
+
+
 class ReplicaState(BaseModel):
     replica: int
     state: str
     reason: str = ""
     since: str = ""
+    waits: Wait | None = None
+
+
+class UnwantedCopy(BaseModel):
+    version: int
+    server: str
+    replica: int
+    reason: str = ""
+    waits: Wait
 
 
 class Version(BaseModel):
@@ -39,6 +61,7 @@ class Route(BaseModel):
     name: str
     acked: bool
     error: str | None = None
+    waits: Wait | None = None
 
 
 class Explanation(BaseModel):
@@ -51,6 +74,7 @@ class Explanation(BaseModel):
     routed_version: int | None = None
     route: Route | None = None
     versions: list[Version] = Field(default_factory=list)
+    unwanted: list[UnwantedCopy] = Field(default_factory=list)
     servers: list[ServerVerdict] = Field(default_factory=list)
 
 
@@ -62,7 +86,19 @@ def in_words(explanation: Explanation) -> list[str]:
     lines.append(_routing(explanation))
     if explanation.next_retry is not None:
         lines.append(f"Next attempt: {explanation.next_retry.isoformat(timespec='seconds')}")
-    return lines
+    return [*lines, *_waiting(explanation)]
+
+
+def _waiting(explanation: Explanation) -> Iterator[str]:
+    for version in explanation.versions:
+        for each in version.replicas:
+            if each.waits is not None:
+                yield f"Version {version.version} on {version.server}/{each.replica} waits for {each.waits}"
+    for copy in explanation.unwanted:
+        place = f"{copy.server}/{copy.replica}"
+        yield f"Version {copy.version} on {place} is not wanted there ({copy.reason}) and waits for {copy.waits}"
+    if explanation.route is not None and explanation.route.waits is not None:
+        yield f"The route {explanation.route.name} waits for {explanation.route.waits}"
 
 
 def _routing(explanation: Explanation) -> str:

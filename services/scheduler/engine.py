@@ -184,11 +184,13 @@ class Engine:
     def _send(
         self, to: ReplicaKey, key: VersionKey, operation: agent_pb2.ModelOperationMessage.Operation.ValueType
     ) -> None:
-        link = self._agents.get(to)
-        version = self.control.state.version(key)
-        if link is None or version is None:
+        link, version = self._agents.get(to), self.control.state.version(key)
+        unloads = operation == agent_pb2.ModelOperationMessage.UNLOAD_MODEL
+        if link is None or (version is None and not unloads):
             return  # the agent is told what is missing when it registers again
-        model_version = agent_pb2.ModelVersion(model=version.definition, version=version.number)
+        # What is to be unloaded may be unknown here: its name is enough.
+        definition = version.definition if version is not None else pb.Model(meta=pb.MetaData(name=key.model))
+        model_version = agent_pb2.ModelVersion(model=definition, version=key.version)
         message = agent_pb2.ModelOperationMessage(operation=operation, modelVersion=model_version)
         if not link.send(message):
             _log.error("agent does not take its instructions; disconnecting it", server=to.server, replica=to.replica)

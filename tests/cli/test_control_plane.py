@@ -267,7 +267,18 @@ EXPLANATION: dict[str, Any] = {
             "version": 1,
             "state": "ModelAvailable",
             "server": "mlserver",
-            "replicas": [{"replica": 0, "state": "Available"}],
+            "replicas": [
+                {"replica": 0, "state": "Available"},
+                {
+                    "replica": 1,
+                    "state": "Loading",
+                    "waits": {
+                        "owner": "agent of mlserver/1",
+                        "reason": "told to load it 3 times without an answer",
+                        "due": "2026-01-01T00:02:00Z",
+                    },
+                },
+            ],
         },
         {"version": 2, "state": "ScheduleFailed", "server": None, "replicas": []},
     ],
@@ -294,6 +305,7 @@ def test_explain(run: Run, http_peer: HttpPeer, monkeypatch: pytest.MonkeyPatch)
         f"Reason: {NO_SERVER}",
         "Version 1 answers requests.",
         "Next attempt: 2026-01-01T00:00:00+00:00",
+        "Version 1 on mlserver/1 waits for agent of mlserver/1: told to load it 3 times without an answer, by 2026",
         "lacks [sklearn]",
         "needs 100000 bytes, has 0 free",
     ):

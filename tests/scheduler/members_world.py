@@ -17,7 +17,7 @@ from services.scheduler.core.decisions import Core
 from services.scheduler.core.effects import BecameReady, Effect, PublishRoutes, SaveMembers, SavePipeline, Tell
 from services.scheduler.core.members.deployment import Phase
 from services.scheduler.core.members.fleet import Fleet, Kind, Member
-from services.scheduler.core.members.rounds import HAND_OVER_SECONDS, Answer, Operation
+from services.scheduler.core.members.rounds import Answer, Operation
 from services.scheduler.core.models.control import Control
 from services.scheduler.core.models.gateways import ModelGateways
 from services.scheduler.core.pipelines.control import PipelineControl
@@ -26,12 +26,19 @@ from services.scheduler.core.routing import NO_GATEWAY, PipelinePlan
 from services.scheduler.core.state import Address, State
 from services.scheduler.store.pipelines import read_pipelines, write_pipeline
 from services.scheduler.store.schema import migrate
+from shared import timing
 from shared.errors import StateConflict
 from shared.kafka.names import GroupNames
 from shared.owners import share
 from tests.scheduler.world import restored
 
 PARTITIONS = 12
+KEEPALIVE_SECONDS = 60.0
+"""After which a link that was cut without notice is found to be dead."""
+GATEWAY = "gateway"
+LEAVING = frozenset({Phase.STOPPING, Phase.STOP_FAILED})
+LASTING = frozenset({Phase.READY, Phase.UNKNOWN})
+"""Of what a member has unknown, it is told as soon as its fleet has settled or Envoy sends nothing there any more."""
 Work = tuple[str, str]
 """Resource and uid of the version; models have no uid."""
 
@@ -53,10 +60,18 @@ class Peer:
     excused: set[Work] = field(default_factory=set)
     """Of these, what the scheduler need not wait for: a version that reads no more, or one not let go in time."""
     asked_to_stop: dict[Work, float] = field(default_factory=dict)
+    silent_until: float = 0.0
+    """It takes what it is told and does nothing before this time; seconds."""
+    cut_since: float | None = None
+    """The link is dead and neither end has noticed; what is said over it is lost."""
+    honest: bool = True
+    """False once it has said what is not so: the scheduler cannot know then what it runs."""
+    said: list[Answer] = field(default_factory=list)
+    """The last things it answered, to be heard once more later."""
 
-    def work(self) -> None:
+    def work(self, now: float) -> None:
         """Carry out one instruction."""
-        if not self.inbox:
+        if not self.inbox or now < self.silent_until:
             return
         tell = self.inbox.pop(0)
         told, success = tell.instruction, not self.fail_next
@@ -130,6 +145,8 @@ class MembersWorld:
                     self._told(effect)
                 case PublishRoutes(scope, plan, revision) if isinstance(plan, PipelinePlan):
                     self.waiting[scope] = Flight(plan, revision)
+                case PublishRoutes(scope, _, revision):
+                    self.effects(self.core.routed(scope, revision, "", self.now))  # models have no agent here
                 case SaveMembers(kind):
                     self.known[kind] = set(self.core.fleet(kind).members)
                 case BecameReady():
@@ -169,17 +186,18 @@ class MembersWorld:
                 peer.asked_to_stop[work] = self.now
             if self._newer_runs(tell, peer):
                 peer.excused.add(work)
-        peer.inbox.append(tell)
+        if peer.cut_since is None:
+            peer.inbox.append(tell)
 
     def _check_exclusive(self, starting: Peer, work: Work, owners: tuple[str, ...]) -> None:
         mine = share(owners, starting.name, PARTITIONS)
         for other in self.peers.values():
-            if other is starting or other.kind is not starting.kind or not other.connected:
+            if other is starting or other.kind is not starting.kind or not (other.connected and other.honest):
                 continue
             for held, held_owners in other.may_run.items():
                 if held[0] != work[0] or held in other.excused:
                     continue
-                if self.now >= other.asked_to_stop.get(held, self.now) + HAND_OVER_SECONDS:
+                if self.now >= other.asked_to_stop.get(held, self.now) + timing.HAND_OVER:
                     continue
                 both = mine & share(held_owners, other.name, PARTITIONS)
                 assert not both, f"{starting.name} is to start {work} while {other.name} has {held}: {sorted(both)}"
@@ -228,21 +246,23 @@ class MembersWorld:
         peer.asked_to_stop.clear()
         peer.inbox.clear()
         peer.outbox.clear()
-        peer.session, peer.connected = next(self.sessions), True
+        peer.session, peer.connected, peer.cut_since = next(self.sessions), True, None
+        peer.said.clear()
+        peer.honest = True
         member = Member(peer.name, peer.session, peer.address)
         self.effects(self.core.member_joined(peer.kind, member, self.now))
 
     def disconnect(self, peer: Peer) -> None:
         if not peer.connected:
             return
-        peer.connected = False
+        peer.connected, peer.cut_since = False, None
         peer.inbox.clear()
         peer.outbox.clear()
         self.effects(self.core.member_left(peer.kind, peer.name, peer.session, self.now))
 
     def deliver(self, peer: Peer, *, keep: bool = False) -> None:
         """One answer reaches the scheduler; with `keep`, it will do so once more."""
-        if not peer.outbox:
+        if not peer.outbox or peer.cut_since is not None:
             return
         answer = peer.outbox[0] if keep else peer.outbox.pop(0)
         work = (answer.resource, answer.uid)
@@ -250,8 +270,14 @@ class MembersWorld:
             later = [tell for tell in peer.inbox if tell.resource == answer.resource]
             if not any(tell.instruction.operation is Operation.CREATE for tell in later):
                 peer.may_run.pop(work, None)
-        with contextlib.suppress(StateConflict):
-            self.effects(self.core.answered(peer.kind, answer, self.now))
+        self.answer(peer, answer)
+
+    def answer(self, peer: Peer, answer: Answer) -> None:
+        """Something that a member says, asked or not."""
+        if peer.cut_since is None and peer.connected:
+            peer.said = [*peer.said, answer][-5:]
+            with contextlib.suppress(StateConflict):
+                self.effects(self.core.answered(peer.kind, answer, self.now))
 
     def take(self, scope: str) -> None:
         if scope in self.waiting and scope not in self.flying:
@@ -273,7 +299,7 @@ class MembersWorld:
         for fleet_kind in (Kind.ENGINE, Kind.MODEL_GATEWAY):
             self._excuse_what_is_moving(fleet_kind)
         for peer in self.peers.values():
-            peer.connected = False
+            peer.connected, peer.cut_since = False, None
             peer.inbox.clear()
             peer.outbox.clear()
         self.waiting.clear()
@@ -297,10 +323,57 @@ class MembersWorld:
 
     def tick(self) -> None:
         self.now += 0.1
+        for peer in self.peers.values():
+            if peer.cut_since is not None and self.now >= peer.cut_since + KEEPALIVE_SECONDS:
+                self.disconnect(peer)
         self.effects(self.core.tick(self.now))
         due = self.core.next_due
         assert due is None or due > self.now, "something is due at once, for ever"
         self._check_routes()
+        self._check_waits()
+
+    def _check_waits(self) -> None:
+        """Nobody is told anything without a time at which that is looked at again."""
+        due = self.core.next_due
+        resources = [("model", known.name, [known.gateway]) for known in self.core.models.state.models.values()]
+        for pipeline in self.pipelines.values():
+            resources.append((GATEWAY, pipeline.name, [pipeline.gateway]))
+            resources.append(("engine", pipeline.name, [version.engine for version in pipeline.all_versions()]))
+            if not pipeline.acked or pipeline.route_error:
+                assert pipeline.route_due is not None, pipeline.name
+                assert due is not None, pipeline.name
+                assert due <= pipeline.route_due, pipeline.name
+        for kind, name, deployments in resources:
+            assignments = [each for deployment in deployments for each in deployment.assignments.items()]
+            unwanted = {
+                id(each): [
+                    other.since + timing.LET_GO_PATIENCE
+                    for other in deployment.assignments.values()
+                    if other.phase in LEAVING
+                ]
+                for deployment in deployments
+                for each in deployment.assignments.values()
+                if not deployment.wanted and each.phase is Phase.STARTING
+            }
+            lets_go = [
+                each.since + timing.HAND_OVER
+                for _, each in assignments
+                if each.phase in LEAVING and not each.abandoned and kind != GATEWAY
+            ]
+            for member, assignment in assignments:
+                if assignment.phase in LASTING or (kind == GATEWAY and member not in self._owners(name)):
+                    continue  # a gateway that is to go is told so when Envoy sends nothing there any more
+                about = (kind, name, member, assignment, due)
+                again = assignment.due if assignment.due is not None else assignment.since + timing.HAND_OVER
+                # Others let go first: of its partitions, or of the topics that the last one removes.
+                again = max([again, *lets_go, *unwanted.get(id(assignment), ())])
+                assert due is not None, about
+                assert due <= again, about
+                assert again > self.now, about
+
+    def _owners(self, name: str) -> tuple[str, ...]:
+        pipelines = self.core.pipelines.pipelines
+        return pipelines.gateways.owners(pipelines.gateway_key(name))
 
     def _check_routes(self) -> None:
         for name, pipeline in self.pipelines.items():
@@ -315,14 +388,27 @@ class MembersWorld:
 
     # -- the end -------------------------------------------------------------------------------------------------
 
+    def endure(self, silent: Peer) -> None:
+        """All are back but one, which is connected, takes what it is told, and answers nothing for hours."""
+        for peer in self.peers.values():
+            peer.fail_next, peer.silent_until = False, 0.0
+            if not (peer.connected and peer.honest) or peer.cut_since is not None:
+                self.connect(peer, fresh=False)
+        silent.silent_until = self.now + 3 * 3_600
+        while self.now < silent.silent_until - 1:
+            self._drain_queues()
+            self.wait(3_600)
+            self.tick()
+        self._drain_queues()
+
     def calm_down(self) -> None:
         """No more faults: everybody is back, everything asked for is done and acknowledged."""
         for peer in self.peers.values():
-            peer.fail_next = False
-            if not peer.connected:
+            peer.fail_next, peer.silent_until = False, 0.0
+            if not (peer.connected and peer.honest) or peer.cut_since is not None:
                 self.connect(peer, fresh=False)
             self.tick()
-        for _ in range(60):
+        for _ in range(100):
             self._drain_queues()
             due = self.core.next_due
             if self._is_quiet() and (due is None or due > self.now + 3_600):
@@ -333,17 +419,17 @@ class MembersWorld:
         raise AssertionError("the world does not come to rest")
 
     def _is_quiet(self) -> bool:
-        busy = any(peer.inbox or peer.outbox for peer in self.peers.values())
+        busy = any(peer.outbox or (peer.inbox and self.now >= peer.silent_until) for peer in self.peers.values())
         return not (busy or self.waiting or self.flying)
 
     def _drain_queues(self) -> None:
-        for _ in range(300):
+        for _ in range(5_000):
             for scope in list(self.waiting):
                 self.take(scope)
             for scope in list(self.flying):
                 self.ack(scope)
             for peer in self.peers.values():
-                peer.work()
+                peer.work(self.now)
                 self.deliver(peer)
             self._check_routes()
             if self._is_quiet():

@@ -189,6 +189,8 @@ async def test_a_failing_load_shows_the_agents_words_and_the_next_try(scheduler:
         explained = await client.get(f"http://127.0.0.1:{scheduler.settings.health_port}/explain/models/iris")
     assert explained.json()["routed_version"] == 1
     assert "Version 1 goes on answering" in explained.json()["summary"]
+    (failed,) = explained.json()["versions"][0]["replicas"]
+    assert failed["waits"]["due"] == explained.json()["next_retry"]
 
 
 async def test_model_feed_has_the_current_state_then_every_change(with_iris: Running) -> None:
@@ -297,12 +299,12 @@ async def test_agent_events_that_fit_nothing_are_refused(with_iris: Running) -> 
         known: dict[str, Any] = {"serverName": "mlserver", "modelName": "iris", "modelVersion": 1}
         return agent_pb2.ModelEventMessage(**{**known, "event": agent_pb2.ModelEventMessage.LOADED, **fields})
 
-    internal = grpc.StatusCode.INTERNAL
+    internal, failed = grpc.StatusCode.INTERNAL, agent_pb2.ModelEventMessage.LOAD_FAILED
     for message, code, sentence in (
         (event(serverName="ghost"), internal, "server ghost replica 0 is not registered"),
         (event(replicaIdx=7), internal, "server mlserver replica 7 is not registered"),
-        (event(modelName="ghost"), internal, "model ghost version 1 is not on mlserver/0"),
-        (event(modelVersion=9), internal, "model iris version 9 is not on mlserver/0"),
+        (event(modelName="ghost", event=failed), internal, "model ghost version 1 is not on mlserver/0"),
+        (event(modelVersion=9, event=failed), internal, "model iris version 9 is not on mlserver/0"),
         (event(event=agent_pb2.ModelEventMessage.UNKNOWN_EVENT), INVALID, "invalid event 'UNKNOWN_EVENT'"),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -74,6 +74,9 @@ def test_an_event_plans_only_models_that_it_may_help(monkeypatch: pytest.MonkeyP
     control.agent_connected(other, replica(1, total=500), True, [], 0.0)
     for number in range(1_000):
         control.load_model(model(f"large{number:03}", memory=1_000_000), 1.0)
+    place_of_all = control.state.replica(PLACE)
+    assert place_of_all is not None
+    place_of_all.total_bytes = 0  # the agent did not tell, so that what it reports as free is believed
     planned = []
 
     def counted(need: Need, offers: list[ServerOffer]) -> Placement:

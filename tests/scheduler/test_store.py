@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
 from services.scheduler.core.routing import PipelinePlan
 from services.scheduler.core.state import Model, ReplicaKey, Server, Version
 from services.scheduler.store.database import Store
+from shared import timing
 from shared.errors import Unavailable
 from tests.scheduler.builders import model, pipeline, replica
 
@@ -42,6 +44,16 @@ async def test_restored_equals_saved(tmp_path: Path) -> None:
     saved.replicas = {}
     assert state.servers == {"ml": saved}
     assert known == {ReplicaKey("ml", 0), ReplicaKey("ml", 3)}
+
+
+def test_a_database_remembers_when_it_was_made(tmp_path: Path) -> None:
+    before = time.time()
+    stores = [Store(tmp_path / "s.db") for _ in range(2)]
+    first, again = (store.restore()[0].adopts_until - timing.DELETED_KEPT for store in stores)
+    for store in stores:
+        store.close()
+    assert first == again
+    assert before - 1 <= first <= time.time() + 1
 
 
 async def test_last_write_wins_and_forgotten_is_gone(tmp_path: Path) -> None:
@@ -156,6 +168,7 @@ async def test_models_of_a_database_without_pipelines_are_kept(tmp_path: Path) -
     store = Store(tmp_path / "s.db")
     state, _ = store.restore()
     assert state.models == {"iris": Model("iris", {3: Version(3, model("iris"), 12.5, "ml")})}
+    assert state.adopts_until == timing.DELETED_KEPT  # of an old database it is not known when it was made
     assert store.restore_pipelines() == {}
     await store.save_pipeline("alpha", some_pipeline())
     store.close()

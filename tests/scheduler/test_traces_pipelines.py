@@ -256,17 +256,84 @@ def test_the_last_owner_to_let_go_removes_the_topics() -> None:
     assert "alpha_1: Terminated" in trace.text
 
 
-def test_attempts_have_a_limit_and_start_over_when_the_member_reconnects() -> None:
+def until_told(trace: PipelineTrace) -> float:
+    """Let time pass until somebody is told something; how long that took."""
+    before, told = trace.now, len(trace.told)
+    while len(trace.told) == told:
+        due = trace.core.next_due
+        assert due is not None
+        trace.wait(due - trace.now)
+    return trace.now - before
+
+
+def test_attempts_slow_down_and_never_end_and_the_status_says_when_the_next_one_is() -> None:
     trace = PipelineTrace()
     trace.join("flow-0")
     trace.load("alpha")
-    for _ in range(10):
+    gaps = []
+    for _ in range(40):  # far longer than brokers may be away
         trace.answer("flow-0", "alpha", "no kafka")
-        trace.wait(61)
-    assert "given up after 10 attempts" in trace.text
-    assert len(trace.told) == 10
+        assert "flow-0 failed: no kafka; tried again at 1970-01-1" in trace.text
+        gaps.append(until_told(trace))
+    assert gaps == [2, 4, 8, 16, 32, *[60] * 35]
+    trace.answer("flow-0", "alpha")
+    assert "alpha_1: Ready" in trace.text
+
+
+def test_a_model_loaded_again_has_its_gateway_told_at_once() -> None:
+    trace = PipelineTrace()
+    trace.load_model("iris")
+    trace.join("mgw-0")
+    for _ in range(9):
+        trace.answer("mgw-0", "iris", "no kafka")
+        trace.wait(60)
+    trace.answer("mgw-0", "iris", "no kafka")
+    assert trace.text
+    trace.load_model("iris")
+    assert trace.text == "load model iris a\n  tell mgw-0 to start iris_1"
+
+
+def test_instructions_without_an_answer_are_repeated_ever_more_slowly_and_the_status_says_so() -> None:
+    trace = PipelineTrace()
     trace.join("flow-0")
-    assert "tell flow-0 to start alpha_1" in trace.text
+    trace.load("alpha")
+    gaps = []
+    for _ in range(30):
+        gaps.append(until_told(trace))
+    assert gaps == [120, 240, 480, *[600] * 27]
+    assert "waiting for flow-0 (told 31 times without an answer, again at 1970-01-12T" in trace.text
+
+
+def test_an_engine_that_answers_nothing_for_long_is_passed_over() -> None:
+    trace = PipelineTrace()
+    trace.join("flow-0", "flow-1")
+    trace.load("alpha")
+    silent = trace.told[-1].instruction.member
+    other = {"flow-0": "flow-1", "flow-1": "flow-0"}[silent]
+    for _ in range(20):
+        trace.wait(30)
+    assert trace.told[-1].instruction.member == silent
+    assert f"tell {silent} to stop alpha_1" in trace.text
+    trace.wait(15)
+    assert f"tell {other} to start alpha_1" in trace.text
+    trace.answer(other, "alpha_1")
+    assert "alpha_1: Ready (1/1 ready)" in trace.text
+    trace.join(silent)  # a new process, or one that has found back: it is counted on again
+    assert f"tell {other} to stop alpha_1" in trace.text
+
+
+def test_a_gateway_that_never_lets_go_keeps_nobody_from_the_name() -> None:
+    trace = served()
+    trace.unload("alpha")
+    trace.ack("alpha")
+    trace.load("alpha")
+    assert "waiting until the pipeline alpha that was unloaded has ended" in trace.text
+    trace.wait(599)
+    assert "tell flow-0" not in trace.text
+    trace.wait(1)
+    assert "tell flow-0 to stop alpha_1" in trace.text
+    trace.answer("flow-0", "alpha_1")
+    assert "tell pgw-0 to start alpha_1" in trace.text
 
 
 def test_an_instruction_without_an_answer_is_repeated() -> None:

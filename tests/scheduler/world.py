@@ -14,13 +14,20 @@ from mlops.scheduler import scheduler_pb2 as pb
 from services.scheduler.core.effects import BecameReady, Effect, PublishRoutes, SendLoad, SendUnload
 from services.scheduler.core.models.control import Control
 from services.scheduler.core.models.inventory import Announced
+from services.scheduler.core.models.waiting import copy_waits, orphan_waits
 from services.scheduler.core.routing import NO_ROUTE, RoutePlan
-from services.scheduler.core.state import Model, Replica, ReplicaKey, Server, State, Version, VersionKey
+from services.scheduler.core.state import Model, Replica, ReplicaKey, ReplicaState, Server, State, Version, VersionKey
 from shared.errors import StateConflict
 from tests.scheduler.builders import replica
 
 GRACE_STEPS = 1.0
 """Seconds between two steps."""
+ONE_DAY = 86_000.0
+"""Seconds, a little less than deleted models are remembered."""
+KEEPALIVE_SECONDS = 60.0
+"""After which a link that was cut without notice is found to be dead."""
+MAY_WAIT_FOR_AN_EVENT = frozenset({ReplicaState.DRAINING, ReplicaState.LOAD_FAILED})
+"""Waiting for a place: for a server, memory, or another copy."""
 
 
 @dataclass
@@ -47,14 +54,28 @@ class Agent:
     known_since: float = inf
     """Step at which the scheduler last learnt what is held; infinite when models were lost since."""
     never_lost: bool = True
+    silent_until: float = 0.0
+    """It takes what it is told and does nothing before this time; seconds."""
+    cut_since: float | None = None
+    """The link is dead and neither end has noticed; what is said over it is lost."""
+    said: list[tuple[str, VersionKey, int]] = field(default_factory=list)
+    """The last things it reported, to be heard once more later."""
+    honest: bool = True
+    """False once it has said what is not so; what Envoy is told of it is not to be relied upon then."""
 
     @property
     def free(self) -> int:
         return self.memory - sum(model.modelSpec.memoryBytes for model in self.held.values())
 
-    def work(self, choice: int) -> None:
+    def take(self, operation: Operation) -> None:
+        """A load that is under way is not begun twice."""
+        same = [known for known in self.inbox if known.key == operation.key]
+        if not (same and operation.kind == same[-1].kind == "load"):
+            self.inbox.append(operation)
+
+    def work(self, choice: int, now: float = inf) -> None:
         """Carry out one operation. Those of one version keep their order, others run in any order."""
-        if not self.inbox:
+        if not self.inbox or now < self.silent_until:
             return
         key = self.inbox[choice % len(self.inbox)].key
         operation = next(operation for operation in self.inbox if operation.key == key)
@@ -119,14 +140,16 @@ class World:
         agent = self.agents[to]
         assert agent.connected, f"{kind} of {key} sent to {to}, which is not connected"
         version = self.control.state.version(key)
-        assert version is not None, f"{kind} of unknown {key}"
+        assert version is not None or kind == "unload", f"{kind} of unknown {key}"
         if kind == "unload":
             for plan in self._possible_plans(key.model):
                 assert not plan.routes_to(key.version, to.replica) or not _is_on(plan, key.version, to.server), (
                     f"{to} is told to unload {key}, to which Envoy may still send requests"
                 )
-        agent.inbox.append(Operation(kind, key, version.definition))
-        if kind == "load":
+        if agent.cut_since is not None:
+            return
+        agent.take(Operation(kind, key, version.definition if version is not None else pb.Model()))
+        if kind == "load" and agent.honest:
             promised = {operation.key: operation.definition for operation in agent.inbox if operation.kind == "load"}
             total = sum(model.modelSpec.memoryBytes for model in {**promised, **agent.held}.values())
             assert total <= agent.memory, f"{to} has {agent.memory} bytes and is to hold {total}"
@@ -153,6 +176,8 @@ class World:
             return
         self.sessions += 1
         agent.session, agent.connected, agent.known_since = self.sessions, True, self.step
+        agent.cut_since, agent.honest = None, True
+        agent.said.clear()
         agent.inbox.clear()
         agent.outbox.clear()
         offered: Replica = replica(agent.session, total=agent.memory, available=agent.free, index=agent.key.replica)
@@ -163,6 +188,7 @@ class World:
         if not agent.connected:
             return
         agent.connected = False
+        agent.cut_since = None
         agent.inbox.clear()
         agent.outbox.clear()
         self.effects(self.control.agent_gone(agent.key, agent.session, self.now))
@@ -180,7 +206,13 @@ class World:
     def deliver(self, agent: Agent) -> None:
         if not agent.outbox:
             return
-        event, key, free = agent.outbox.pop(0)
+        self.report(agent, *agent.outbox.pop(0))
+
+    def report(self, agent: Agent, event: str, key: VersionKey, free: int) -> None:
+        """An outcome reaches the scheduler, unless the link is dead."""
+        if agent.cut_since is not None or not agent.connected:
+            return
+        agent.said = [*agent.said, (event, key, free)][-5:]
         # A result for a copy that has been given up meanwhile is refused; agents go on all the same.
         with contextlib.suppress(StateConflict):
             if event == "loaded":
@@ -212,7 +244,7 @@ class World:
         """The scheduler ends and starts again from what is stored; Envoy and the agents run on."""
         state, known = restored(self.control.state)
         for agent in self.agents.values():
-            agent.connected = False
+            agent.connected, agent.cut_since = False, None
             agent.inbox.clear()
             agent.outbox.clear()
         self.waiting.clear()
@@ -230,6 +262,9 @@ class World:
     def tick(self) -> None:
         self.step += 1
         self.now += GRACE_STEPS
+        for agent in self.agents.values():
+            if agent.cut_since is not None and self.now >= agent.cut_since + KEEPALIVE_SECONDS:
+                self.disconnect(agent)
         self.effects(self.control.tick(self.now))
         self.check()
 
@@ -239,6 +274,30 @@ class World:
         for flights in (self.routed, self.flying):
             for name, flight in flights.items():
                 self._check_route(name, flight)
+        for model in self.control.state.models.values():
+            self._check_waits(model)
+        for key, agent in self.agents.items():
+            known = self.control.state.replica(key)
+            if known is not None and agent.honest:
+                taken = known.memory.taken
+                assert 0 <= taken <= agent.memory, f"{key} has {agent.memory} bytes, {taken} are promised"
+
+    def _check_waits(self, model: Model) -> None:
+        """Nothing is on its way without an owner, a reason and a time at which it is looked at again."""
+        waits = [orphan_waits(self.control, where, orphan, model) for (where, _), orphan in model.orphans.items()]
+        due = self.control.next_due
+        for version in model.versions.values():
+            for index, status in version.replicas.items():
+                wait = copy_waits(self.control, model, version, index)
+                if wait is not None and (wait.due is not None or status.state not in MAY_WAIT_FOR_AN_EVENT):
+                    waits.append(wait)
+        for wait in waits:
+            assert wait.owner, (model.name, wait)
+            assert wait.reason, (model.name, wait)
+            assert wait.due is not None, (model.name, wait)
+            assert due is not None, (model.name, wait)
+            assert due <= wait.due, (model.name, wait, due)
+            assert wait.due > self.now, (model.name, wait, self.now)
 
     def _check_route(self, name: str, flight: Flight) -> None:
         for upstream in flight.plan.upstreams:
@@ -247,29 +306,51 @@ class World:
             for endpoint in upstream.endpoints:
                 agent = self.agents[ReplicaKey(upstream.server, endpoint.replica)]
                 key = VersionKey(name, upstream.version)
-                if agent.never_lost or agent.known_since < flight.step:
+                if agent.honest and (agent.never_lost or agent.known_since < flight.step):
                     assert key in agent.held, f"{name} is routed to {agent.key}, which does not hold {key}"
                 told = [operation.kind for operation in agent.inbox if operation.key == key]
-                assert "unload" not in told, f"{name} is routed to {agent.key}, which is told to unload {key}"
+                unloads = "unload" in told and agent.honest
+                assert not unloads, f"{name} is routed to {agent.key}, which is told to unload {key}"
 
     # -- the end -------------------------------------------------------------------------------------------------
+
+    def endure(self, silent: Agent) -> None:
+        """All are back but one, which is connected, takes what it is told, and answers nothing for a whole day."""
+        for agent in self.agents.values():
+            agent.fail_next.clear()
+            if not agent.honest or agent.cut_since is not None:
+                self.disconnect(agent)
+            self.connect(agent)
+            agent.silent_until = 0.0
+        silent.silent_until = self.now + ONE_DAY
+        while self.now < silent.silent_until - 1:
+            self._drain_queues(but=silent)
+            for model in list(self.control.state.models.values()):
+                if model.route_error and not model.deleted:
+                    self.load(model.latest.definition)
+            self.wait(ONE_DAY)
+            self.tick()
+        self._drain_queues(but=silent)
 
     def calm_down(self) -> None:
         """No more faults: everybody is back, everything asked for is done and acknowledged."""
         for agent in self.agents.values():
             agent.fail_next.clear()
+            agent.silent_until = 0.0
+            if not agent.honest or agent.cut_since is not None:
+                self.disconnect(agent)
             self.connect(agent)
             self.tick()
-        for _ in range(40):
+        for _ in range(60):
             self._drain_queues()
             for model in list(self.control.state.models.values()):
                 if model.route_error and not model.deleted:
                     self.load(model.latest.definition)
             due = self.control.next_due
-            if self._is_quiet() and (due is None or due > self.now + 3_600):
+            if self._is_quiet() and (due is None or due > self.now + 3 * 3_600):
                 return
             if self._is_quiet():
-                self.wait(3_600)
+                self.wait(3 * 3_600)
             self.tick()
         raise AssertionError("the world does not come to rest")
 
@@ -278,18 +359,19 @@ class World:
         errors = any(model.route_error and not model.deleted for model in self.control.state.models.values())
         return not (busy or errors or self.waiting or self.flying)
 
-    def _drain_queues(self) -> None:
-        for _ in range(200):
+    def _drain_queues(self, but: Agent | None = None) -> None:
+        for _ in range(2_000):
             for name in list(self.waiting):
                 self.take(name)
             for name in list(self.flying):
                 self.ack(name)
                 self.check()
-            for agent in self.agents.values():
+            answering = [agent for agent in self.agents.values() if agent is not but]
+            for agent in answering:
                 agent.work(0)
                 self.deliver(agent)
                 self.check()
-            if not (self.waiting or self.flying or any(a.inbox or a.outbox for a in self.agents.values())):
+            if not (self.waiting or self.flying or any(a.inbox or a.outbox for a in answering)):
                 return
         raise AssertionError("instructions never end")
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from mlops.agent import agent_pb2, agent_pb2_grpc
 
+from shared import timing
 from shared.reporting import LOST_ON_THE_WAY, Delivery
 from shared.rpc_tracing import client_span
 from shared.subscription import Subscription
@@ -13,7 +14,9 @@ from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import OFF, Tracer
 
 _REPORT: Final = "seldon.mlops.agent.AgentService/AgentEvent"
-_DELIVERY: Final = Delivery(attempts=4, timeout=10.0, first_delay=0.2, retried=LOST_ON_THE_WAY)
+_DELIVERY: Final = Delivery(
+    attempts=timing.REPORT_ATTEMPTS, timeout=timing.REPORT_TIMEOUT, first_delay=0.2, retried=LOST_ON_THE_WAY
+)
 
 
 class SchedulerLink:

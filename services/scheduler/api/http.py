@@ -18,7 +18,7 @@ def http_app(engine: Engine, readiness: Readiness) -> FastAPI:
 
     @app.get("/explain/models/{name}")
     async def model(name: str) -> JSONResponse:
-        return _answer(lambda: explain_model(engine.control.state, name))
+        return _answer(lambda: explain_model(engine.control, name))
 
     @app.get("/explain/pipelines/{name}")
     async def pipeline(name: str) -> JSONResponse:

@@ -1,21 +1,39 @@
-"""When a failed load or unload is tried again."""
+"""When something is tried again: one rule for agents, gateways, engines and Envoy.
 
-from itertools import islice
+An attempt that failed is made again after a while that grows with every failure; an instruction that nobody answered is
+repeated after a while that grows with every repetition. Neither ever ends.
+"""
+
+from dataclasses import dataclass
 from typing import Final
 
 from services.scheduler.core.state import ReplicaState, Retry, Version
-from shared.backoff import exponential
+from shared import timing
 
-FIRST_DELAY: Final = 2.0
-MAX_DELAY: Final = 300.0
-"""Seconds. The cap keeps a broken model from keeping its server busy, and a mended artifact from waiting for long."""
-_DELAYS: Final = tuple(islice(exponential(FIRST_DELAY, MAX_DELAY), 10))
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """Seconds: `first`, twice that, ..., never above `longest`, for ever."""
+
+    first: float
+    longest: float
+
+    def after(self, times: int) -> float:
+        """The delay after so many failures or repetitions, counted from 1."""
+        return min(self.longest, self.first * 2.0 ** min(times - 1, 32))
+
+
+LOAD_FAILED: Final = Delays(2.0, 300.0)
+"""The cap keeps a broken model from keeping its server busy, and a mended artifact from waiting for long."""
+MEMBER_FAILED: Final = Delays(2.0, 60.0)
+"""Telling a gateway or engine again costs next to nothing, and what it failed for (a broker) may be back any time."""
+UNANSWERED: Final = Delays(timing.FIRST_REPEAT, timing.LONGEST_REPEAT)
 
 
 def after_failure(retry: Retry, now: float, reason: str) -> Retry:
     """The retry record after one more failure at `now` (seconds since the epoch)."""
-    delay = _DELAYS[min(retry.attempts, len(_DELAYS) - 1)]
-    return Retry(attempts=retry.attempts + 1, due=now + delay, failure=reason)
+    attempts = retry.attempts + 1
+    return Retry(attempts=attempts, due=now + LOAD_FAILED.after(attempts), failure=reason)
 
 
 def after_success(version: Version) -> Retry:

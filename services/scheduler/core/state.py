@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Final, NamedTuple
 
 from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler.core.members.deployment import Deployment
+from services.scheduler.core.memory import Memory
 from services.scheduler.core.models.unplaced import Unplaced
 from services.scheduler.core.routing import NO_ROUTE, RoutePlan
+from shared import timing
 
 
 class ReplicaState(StrEnum):
@@ -58,11 +61,15 @@ class VersionKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """`since` is in seconds since the epoch."""
+    """`since` and `due` are in seconds since the epoch."""
 
     state: ReplicaState
     since: float
     reason: str = ""
+    told: int = 0
+    """How often the agent was told without an answer."""
+    due: float | None = None
+    """When it is told again, or not waited for any more."""
 
 
 @dataclass(slots=True)
@@ -99,11 +106,16 @@ class Version:
     @property
     def needed_bytes(self) -> int:
         """Memory of one copy on its server."""
-        return self.definition.modelSpec.memoryBytes * _instances(self.runtime_info)
+        return memory_of(self.definition, self.runtime_info)
 
     @property
     def is_inactive(self) -> bool:
         return all(status.state in GONE for status in self.replicas.values())
+
+
+def memory_of(definition: pb.Model, info: pb.ModelRuntimeInfo | None) -> int:
+    """Bytes that one copy takes on its server."""
+    return definition.modelSpec.memoryBytes * _instances(info)
 
 
 def _instances(info: pb.ModelRuntimeInfo | None) -> int:
@@ -114,6 +126,19 @@ def _instances(info: pb.ModelRuntimeInfo | None) -> int:
         return max(1, info.mlserver.parallelWorkers)
     cpu = info.triton.cpu
     return max(1, cpu[0].instanceCount) if cpu else 1
+
+
+@dataclass(slots=True)
+class Orphan:
+    """A copy that its agent holds beyond the books, and is to unload. Times are seconds since the epoch."""
+
+    reason: str
+    since: float
+    told: int = 0
+    """How often the agent was told since it last answered."""
+    failures: int = 0
+    due: float | None = None
+    """When it is told again; None until it was told for the first time."""
 
 
 @dataclass(slots=True)
@@ -130,9 +155,11 @@ class Model:
     """Every Envoy has taken the published plan."""
     route_error: str = ""
     """Why an Envoy refused the published plan; it then goes on with the one before."""
-    orphans: dict[tuple[ReplicaKey, int], bool] = field(default_factory=dict)
-    """Copies, by place and version number, of versions that live on another server; true once told to unload."""
-
+    route_due: float | None = None
+    """When the published plan is offered again, unless every Envoy takes it before."""
+    orphans: dict[tuple[ReplicaKey, int], Orphan] = field(default_factory=dict)
+    """Copies, by place and version number, that nobody wants there: of versions that live on another server, or that
+    were never asked for."""
     gateway: Deployment = field(default_factory=Deployment)
     """The model at the model gateways, which feed it from Kafka; loading it never waits for them."""
 
@@ -177,8 +204,12 @@ class Replica:
     lost_at: float | None = None
     """When its agent went away; the inference server may go on serving."""
     draining: bool = False
-    reserved: dict[VersionKey, int] = field(default_factory=dict)
-    """Memory promised to copies that are still loading."""
+    load_patience: float = timing.load_patience()
+    """Seconds that a load may stay without an answer: more than the agent allows itself."""
+    unload_patience: float = timing.unload_patience()
+    memory: Memory[VersionKey] = field(default_factory=Memory)
+    capacity_bytes: int = 0
+    """What all copies together may take, as far as the agent's reports tell; it decides about overcommit."""
     copies: set[VersionKey] = field(default_factory=set)
     """Every version with an entry on this replica."""
 
@@ -188,7 +219,14 @@ class Replica:
 
     @property
     def free_bytes(self) -> int:
-        return max(0, self.available_bytes - sum(self.reserved.values()))
+        return max(0, min(self.available_bytes, self.capacity_bytes - self.memory.taken))
+
+    def reported(self, available: int) -> None:
+        """Note what the agent says is free; together with what it has confirmed, that much it has at least."""
+        self.available_bytes = available
+        most = self.total_bytes * (100 + self.overcommit_percentage) // 100
+        seen = available + self.memory.held
+        self.capacity_bytes = max(self.capacity_bytes, min(seen, most) if self.total_bytes else seen)
 
 
 UNKNOWN_EXPECTED = -1
@@ -215,6 +253,11 @@ class State:
     servers: dict[str, Server] = field(default_factory=dict)
     unplaced: Unplaced = field(default_factory=Unplaced)
     """Models whose latest version has fewer copies than desired for want of a place."""
+    adopts_until: float = inf
+    """Until then, a model that only an agent knows is taken in: the database is younger than it.
+
+    Later it was deleted, for all deletions since the database was made are still remembered until then.
+    """
 
     def replica(self, key: ReplicaKey) -> Replica | None:
         server = self.servers.get(key.server)

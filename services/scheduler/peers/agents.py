@@ -13,7 +13,7 @@ from services.scheduler.core.state import MAX_REPLICAS, SERVING, Address, Replic
 from services.scheduler.engine import Engine
 from services.scheduler.links.link import Link
 from services.scheduler.peers.addresses import ended_when_moved, parse_address, resolve
-from shared import agent_metadata
+from shared import agent_metadata, timing
 from shared.errors import InvalidInput, NotImplementedYet, RejectedRequest
 from shared.logs import logger
 from shared.names import validate_name
@@ -115,7 +115,22 @@ async def _replica(request: pb.AgentSubscribeRequest, metadata: Mapping[str, str
         available_bytes=request.availableMemoryBytes,
         overcommit_percentage=config.overCommitPercentage,
         session=session,
+        load_patience=timing.load_patience(
+            _seconds(metadata, agent_metadata.LOAD_SECONDS, timing.AGENT_LOAD),
+            _seconds(metadata, agent_metadata.UNLOAD_SECONDS, timing.AGENT_UNLOAD),
+        ),
+        unload_patience=timing.unload_patience(_seconds(metadata, agent_metadata.UNLOAD_SECONDS, timing.AGENT_UNLOAD)),
     )
+
+
+def _seconds(metadata: Mapping[str, str | bytes], key: str, otherwise: float) -> float:
+    """How long the agent allows itself, when it says so. Raises InvalidInput for anything but a whole number."""
+    value = metadata.get(key)
+    if value is None:
+        return otherwise
+    if not isinstance(value, str) or not value.isascii() or not value.isdecimal():
+        raise InvalidInput.of_field(key, value, "a whole number of seconds")
+    return float(value)
 
 
 def _told(

@@ -16,6 +16,7 @@ from services.scheduler.core.pipelines.state import Pipeline
 from services.scheduler.core.state import Model, ReplicaKey, Server, State, Version
 from services.scheduler.store.pipelines import Write, read_pipelines, write_pipeline
 from services.scheduler.store.schema import migrate
+from shared import timing
 from shared.backoff import exponential
 from shared.errors import Unavailable
 from shared.logs import logger
@@ -64,7 +65,8 @@ class Store:
 
     def restore(self) -> tuple[State, set[ReplicaKey]]:
         """The desired state, and the replicas that were registered when it was last written."""
-        state = State()
+        (created,) = self._connection.execute("SELECT created FROM origin").fetchone()
+        state = State(adopts_until=created + timing.DELETED_KEPT)
         models = "SELECT name, deleted_at, at_gateways FROM model"
         for name, deleted_at, at_gateways in self._connection.execute(models):
             state.models[name] = Model(name, deleted_at=deleted_at, gateway=Deployment(ended=not at_gateways))

@@ -29,8 +29,9 @@ def read_pipelines(db: sqlite3.Connection) -> dict[str, Pipeline]:
     )
     for name, definition, created, generation, superseded, at_engines in rows:
         version = PipelineVersion(pb.Pipeline.FromString(definition), created, bool(superseded))
-        # What was not superseded was wanted until its gateways had let go, which they are asked about again.
-        wanted = bool(at_engines and not superseded)
+        # What was not superseded was wanted until its gateways had let go, which they are asked about again. Of what is
+        # past, nothing is left but what an engine that never answered may run.
+        wanted = bool(at_engines and not superseded and generation != _PAST)
         version.engine = Deployment(version.number, wanted, ended=not at_engines)
         if generation == _PAST:
             pipelines[name].past.append(version)

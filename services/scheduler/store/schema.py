@@ -1,10 +1,11 @@
 """The tables of the scheduler's database, and the way there from those of earlier versions."""
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _MODELS: Final = """
 CREATE TABLE IF NOT EXISTS model (name TEXT PRIMARY KEY, deleted_at REAL);
 CREATE TABLE IF NOT EXISTS version (
@@ -34,8 +35,12 @@ CREATE TABLE pipeline_version (
 );
 CREATE TABLE member (kind TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (kind, name));
 """
-_STEPS: Final = (_MODELS, _PIPELINES)
+_ORIGIN: Final = """
+CREATE TABLE origin (created REAL NOT NULL);
+"""
+_STEPS: Final = (_MODELS, _PIPELINES, _ORIGIN)
 """What each version added to the one before."""
+_WITH_ORIGIN: Final = 3
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -46,6 +51,9 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     if found == SCHEMA_VERSION:
         return
     steps = "".join(_STEPS[found:])
+    # Of one that is older than this table it is only known that it was not made just now.
+    if found < _WITH_ORIGIN:
+        steps += f"INSERT INTO origin VALUES ({time.time() if found == 0 else 0.0!r});"
     try:
         db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
     except BaseException:

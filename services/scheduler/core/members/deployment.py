@@ -22,7 +22,7 @@ class Assignment:
 
     phase: Phase
     since: float
-    """When it was first told to start, or first told to stop."""
+    """When it was first told to start since it last answered, or first told to stop."""
     version: int = 0
     owners: tuple[str, ...] = ()
     """Everybody who shares it, as this member was last told; it reads the partitions of its own place."""
@@ -32,14 +32,16 @@ class Assignment:
     """The member's own words."""
     attempts: int = 0
     """How often it failed since it last succeeded."""
+    told: int = 0
+    """How often it was told since it last answered."""
     due: float | None = None
-    """When it is told again; None when nothing is planned."""
+    """When it is told again; None when it runs, and while it is to start again as soon as it has let go."""
     served: bool = False
     """It has been ready since it connected."""
     reads: bool = False
     """While it is told to stop: it may take in new records until it has; an old version only finishes what it has."""
     abandoned: bool = False
-    """It did not let go in time, and the others go on without it."""
+    """It did not let go in time, and those who are to start do so."""
 
 
 @dataclass(slots=True)

@@ -48,11 +48,40 @@ class Fleet:
         self._before = frozenset(known)
         self._owners_per_key = owners_per_key
         self._ring = Ring((), owners_per_key)
+        self._passed_over: dict[str, set[str]] = {}
+        """By key: members that answer nothing about what has it."""
+        self.moved = False
+        """Owners have changed although nobody came or went; whoever arranges everything anew takes it back."""
         self._stamp = 0
 
     def owners(self, key: str) -> tuple[str, ...]:
         """Who is to run what has this key; empty when nobody is connected."""
-        return self._ring.owners(key)
+        return self._ring.owners(key, without=frozenset(self._passed_over.get(key, ())))
+
+    def pass_over(self, key: str, member: str) -> None:
+        """A member is silent about what has this key: others run it, until it reconnects or starts it after all.
+
+        When nobody else is left, everybody is asked again.
+        """
+        before = self.owners(key)
+        self._passed_over.setdefault(key, set()).add(member)
+        self._ask_again(key)
+        self.moved = self.moved or self.owners(key) != before
+
+    def take_back(self, key: str, member: str) -> None:
+        """Count on a member again."""
+        if member in self._passed_over.get(key, ()):
+            before = self.owners(key)
+            self._passed_over[key].discard(member)
+            self.moved = self.moved or self.owners(key) != before
+
+    def passed_over(self, key: str) -> list[str]:
+        """Members that are left out for what has this key, because they do not answer."""
+        return sorted(self._passed_over.get(key, ()))
+
+    def _ask_again(self, key: str) -> None:
+        if not self.members.keys() - self._passed_over[key]:
+            del self._passed_over[key]
 
     def stamp(self, now: float) -> int:
         """A number for a round of instructions: above every one before, across restarts as well."""
@@ -63,7 +92,7 @@ class Fleet:
         """Take a member in, in place of one of the same name."""
         self.members[member.name] = member
         self.awaited.discard(member.name)
-        self._ring = Ring(self.members, self._owners_per_key)
+        self._changed(member.name)
 
     def leave(self, name: str, session: int) -> bool:
         """False when another subscription has taken the member's place."""
@@ -71,8 +100,14 @@ class Fleet:
         if member is None or member.session != session:
             return False
         del self.members[name]
-        self._ring = Ring(self.members, self._owners_per_key)
+        self._changed(name)
         return True
+
+    def _changed(self, name: str) -> None:
+        self._ring = Ring(self.members, self._owners_per_key)
+        for key, silent in list(self._passed_over.items()):
+            silent.discard(name)
+            self._ask_again(key)
 
     def release(self) -> None:
         """Go on with those who are here."""

@@ -10,15 +10,21 @@ class Ring:
 
     def __init__(self, members: Iterable[str], owners_per_key: int) -> None:
         names = sorted(members)
-        self._size = min(len(names), owners_per_key)
+        self._members = len(names)
+        self._per_key = owners_per_key
         self._ring = HashRing(nodes=names)
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._known: dict[tuple[str, frozenset[str]], tuple[str, ...]] = {}
 
-    def owners(self, key: str) -> tuple[str, ...]:
-        """As many members as a key may have, in the order in which they share its partitions."""
-        if self._size == 0:
+    def owners(self, key: str, without: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """As many members as a key may have, in the order in which they share its partitions.
+
+        Those who come `without` some are the next ones on the ring.
+        """
+        if self._members == 0:
             return ()
-        if key not in self._known:
-            nodes = self._ring.range(key, size=self._size, unique=True)
-            self._known[key] = tuple(node["nodename"] for node in nodes)
-        return self._known[key]
+        if (key, without) not in self._known:
+            wanted = min(self._members, self._per_key + len(without))
+            nodes = self._ring.range(key, size=wanted, unique=True)
+            names = [node["nodename"] for node in nodes if node["nodename"] not in without]
+            self._known[key, without] = tuple(names[: self._per_key])
+        return self._known[key, without]

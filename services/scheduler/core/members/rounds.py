@@ -6,21 +6,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 from typing import Final
 
 from services.scheduler.core.members.deployment import Assignment, Deployment, Phase
 from services.scheduler.core.members.fleet import Fleet
-from shared.backoff import exponential
+from services.scheduler.core.retries import MEMBER_FAILED, UNANSWERED
+from shared import timing
 
-HAND_OVER_SECONDS: Final = 15.0
-"""How long a member may take to let go of what others are to take over."""
-REPEAT_SECONDS: Final = 120.0
-"""An instruction without an answer is sent again after this time: the answer may have been lost."""
-MAX_ATTEMPTS: Final = 10
-"""Attempts of one member at one version; it starts over when it reconnects or is given another version."""
 _LEAVING: Final = frozenset({Phase.STOPPING, Phase.STOP_FAILED})
-_DELAYS: Final = tuple(islice(exponential(2.0, 60.0), MAX_ATTEMPTS))
 
 
 class Operation(Enum):
@@ -79,6 +72,8 @@ def arrange(
     """
     if not fleet.released:
         return []
+    for member in _silent(deployments, now):
+        fleet.pass_over(key, member)
     round_ = _Round(fleet, fleet.owners(key), in_use, clean, fleet.stamp(now), now)
     told: list[Instruction] = []
     for place in reversed(range(len(deployments))):  # newest first: an older version would finish what it has
@@ -101,8 +96,8 @@ def was_asked(deployment: Deployment, answer: Answer) -> bool:
     return assignment is not None and assignment.phase is not Phase.UNKNOWN and assignment.timestamp == answer.timestamp
 
 
-def enter(deployment: Deployment, answer: Answer, now: float) -> bool:
-    """Take in an answer. False when nobody waits for it."""
+def enter(fleet: Fleet, key: str, deployment: Deployment, answer: Answer, now: float) -> bool:
+    """Take in an answer about what has this key. False when nobody waits for it."""
     assignment = deployment.assignments.get(answer.member)
     if assignment is None or not was_asked(deployment, answer):
         return False
@@ -110,16 +105,19 @@ def enter(deployment: Deployment, answer: Answer, now: float) -> bool:
     if stopping != (answer.operation is Operation.DELETE):
         return False
     deployment.changed = now
-    assignment.reason = answer.reason
+    assignment.reason, assignment.told = answer.reason, 0
     if not answer.success:
         assignment.phase = Phase.STOP_FAILED if stopping else Phase.FAILED
         assignment.attempts += 1
-        assignment.due = now + _DELAYS[assignment.attempts - 1] if assignment.attempts < MAX_ATTEMPTS else None
+        assignment.due = now + MEMBER_FAILED.after(assignment.attempts)
     elif stopping:
         del deployment.assignments[answer.member]
     else:
-        assignment.phase = Phase.REBALANCING if answer.operation is Operation.REBALANCE else Phase.READY
-        assignment.served, assignment.attempts, assignment.due = True, 0, None
+        fleet.take_back(key, answer.member)
+        rebalances = answer.operation is Operation.REBALANCE
+        assignment.phase = Phase.REBALANCING if rebalances else Phase.READY
+        assignment.served, assignment.attempts = True, 0
+        assignment.due = now + UNANSWERED.first if rebalances else None
     return True
 
 
@@ -150,9 +148,29 @@ def next_due(deployments: Iterable[Deployment], now: float) -> float | None:
     return min((due for due in dues if due > now), default=None)
 
 
-def is_released(deployment: Deployment) -> bool:
-    """Nobody runs it, except those who failed to stop so often that they are not asked again."""
-    return not deployment.wanted and all(_gave_up(assignment) for assignment in deployment.assignments.values())
+def is_released(deployment: Deployment, now: float) -> bool:
+    """Nobody runs it, except those who were told to stop so long ago that nobody waits for them any more."""
+    return not deployment.wanted and all(_is_left_behind(each, now) for each in deployment.assignments.values())
+
+
+def hurry(deployment: Deployment, now: float) -> None:
+    """Somebody asks again: whatever is tried again later is due at once."""
+    for assignment in deployment.assignments.values():
+        if assignment.due is not None:
+            assignment.due, assignment.attempts = now, 0
+
+
+def is_due(deployment: Deployment, now: float) -> bool:
+    """Whether a member is to be told again."""
+    return any(each.due is not None and each.due <= now for each in deployment.assignments.values())
+
+
+def _silent(deployments: Iterable[Deployment], now: float) -> Iterator[str]:
+    """Those who were told to start and have answered nothing for too long."""
+    for deployment in deployments:
+        for member, assignment in deployment.assignments.items():
+            if assignment.phase is Phase.STARTING and now >= assignment.since + timing.MEMBER_PATIENCE:
+                yield member
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +185,12 @@ class _Round:
     def stop(self, deployment: Deployment, newer: Sequence[Deployment]) -> Iterator[Instruction]:
         remover = self._remover(deployment)
         others_left = all(
-            _gave_up(assignment) for member, assignment in deployment.assignments.items() if member != remover
+            _is_left_behind(assignment, self.now)
+            for member, assignment in deployment.assignments.items()
+            if member != remover
         )
         for member, assignment in sorted(deployment.assignments.items()):
-            if assignment.phase in _LEAVING and assignment.reads and self.now >= assignment.since + HAND_OVER_SECONDS:
+            if assignment.phase in _LEAVING and self.now >= assignment.since + timing.HAND_OVER:
                 assignment.abandoned = True
             if member == remover and not others_left:
                 continue
@@ -180,7 +200,7 @@ class _Round:
                     yield self._stop(deployment, member, assignment, with_topics=member == remover)
             elif deployment.wanted and member in self.owners:
                 assignment.due = None  # it is to start again, once it has answered or time is up
-            elif not _gave_up(assignment) and (assignment.due is None or self.now >= assignment.due):
+            elif assignment.due is None or self.now >= assignment.due:
                 yield self._stop(deployment, member, assignment, with_topics=member == remover)
 
     def _remover(self, deployment: Deployment) -> str | None:
@@ -188,7 +208,8 @@ class _Round:
         if deployment is not self.clean or deployment.wanted or deployment.ended:
             return None
         return max(
-            (member for member, assignment in deployment.assignments.items() if not _gave_up(assignment)), default=None
+            (member for member, each in deployment.assignments.items() if not _is_left_behind(each, self.now)),
+            default=None,
         )
 
     def _must_go(self, deployment: Deployment, member: str, assignment: Assignment) -> bool:
@@ -205,8 +226,9 @@ class _Round:
         if not again:
             assignment.since, assignment.attempts, assignment.reason = self.now, 0, ""
         if assignment.phase is not Phase.STOPPING:  # else the answer to it may still come
-            assignment.timestamp = self.timestamp
-        assignment.phase, assignment.due = Phase.STOPPING, self.now + REPEAT_SECONDS
+            assignment.timestamp, assignment.told = self.timestamp, 0
+        assignment.told += 1
+        assignment.phase, assignment.due = Phase.STOPPING, self.now + UNANSWERED.after(assignment.told)
         deployment.changed = self.now
         return Instruction(
             deployment, member, Operation.DELETE, assignment.timestamp, with_topics=with_topics, again=again
@@ -236,10 +258,11 @@ class _Round:
         if before is not None:
             made.served = before.served
             if again:
-                made.attempts, made.reason, made.since = before.attempts, before.reason, before.since
+                made.attempts, made.reason = before.attempts, before.reason
                 if before.phase is Phase.STARTING:  # the answer to it may still come
-                    made.timestamp = before.timestamp
-        made.due = self.now + REPEAT_SECONDS
+                    made.timestamp, made.told, made.since = before.timestamp, before.told, before.since
+        made.told += 1
+        made.due = self.now + UNANSWERED.after(made.told)
         deployment.assignments[member] = made
         deployment.changed = self.now
         return Instruction(deployment, member, Operation.CREATE, made.timestamp, self.owners, again=again)
@@ -249,13 +272,18 @@ def _in_the_way(assignment: Assignment) -> bool:
     return assignment.phase in _LEAVING and assignment.reads and not assignment.abandoned
 
 
-def _gave_up(assignment: Assignment) -> bool:
-    return assignment.phase is Phase.STOP_FAILED and assignment.attempts >= MAX_ATTEMPTS
+def _is_left_behind(assignment: Assignment, now: float) -> bool:
+    """It is told to stop for ever, but nothing waits for it any more."""
+    return assignment.phase in _LEAVING and now >= assignment.since + timing.LET_GO_PATIENCE
 
 
 def _dues(assignment: Assignment) -> Iterator[float]:
-    if _in_the_way(assignment):
-        yield assignment.since + HAND_OVER_SECONDS
+    if assignment.phase in _LEAVING:
+        if not assignment.abandoned:
+            yield assignment.since + timing.HAND_OVER
+        yield assignment.since + timing.LET_GO_PATIENCE
+    if assignment.phase is Phase.STARTING:
+        yield assignment.since + timing.MEMBER_PATIENCE
     if assignment.due is not None:
         yield assignment.due
 

@@ -82,9 +82,12 @@ def _what_is_awaited(deployment: Deployment, owners: tuple[str, ...]) -> str:
 
 
 def _with_past(member: str, assignment: Assignment) -> str:
-    if not assignment.attempts:
-        return member
-    return f"{member} (attempt {assignment.attempts + 1}; before: {assignment.reason})"
+    past = []
+    if assignment.attempts:
+        past.append(f"attempt {assignment.attempts + 1}; before: {assignment.reason}")
+    if assignment.told > 1 and assignment.due is not None:
+        past.append(f"told {assignment.told} times without an answer, again at {iso(assignment.due)}")
+    return f"{member} ({'; '.join(past)})" if past else member
 
 
 def _leaving(deployment: Deployment) -> Summary:
@@ -103,16 +106,14 @@ def _leaving(deployment: Deployment) -> Summary:
     )
     if not stopping:
         return Summary(Progress.UNWANTED, "")
-    return Summary(Progress.STOPPING, f"waiting for {', '.join(stopping)} to stop")
+    names = ", ".join(_with_past(member, deployment.assignments[member]) for member in stopping)
+    return Summary(Progress.STOPPING, f"waiting for {names} to stop")
 
 
 def why(assignment: Assignment) -> str:
     """A failed member's own words, and what comes next."""
     said = assignment.reason or "it gave no reason"
-    if assignment.due is None:
-        until = "until it is loaded again or the member reconnects"
-        return f"{said}; given up after {assignment.attempts} attempts, {until}"
-    return f"{said}; tried again at {iso(assignment.due)}"
+    return f"{said}; tried again at {iso(assignment.due)}" if assignment.due is not None else said
 
 
 def _phase(deployment: Deployment, member: str) -> Phase | None:

@@ -6,23 +6,26 @@ history can be replayed in a test.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from mlops.scheduler import scheduler_pb2 as pb
 
-from services.scheduler.core.effects import BecameReady, Effect, ModelChanged, PublishRoutes, SaveModel, SaveServer
+from services.scheduler.core.effects import BecameReady, Effect, ModelChanged, SaveModel, SaveServer
 from services.scheduler.core.effects import ServerChanged as ServerChangedEffect
+from services.scheduler.core.members.rounds import hurry as hurry_members
 from services.scheduler.core.models import definition
 from services.scheduler.core.models.definition import Change
+from services.scheduler.core.models.dues import hurry, is_due, is_over, next_due
 from services.scheduler.core.models.inventory import Announced, forget_orphans, take_inventory
-from services.scheduler.core.models.reconcile import has_left, reconcile, set_replica
-from services.scheduler.core.retries import MAX_DELAY, after_failure, after_success
+from services.scheduler.core.models.reconcile import has_left, reconcile, republish, set_replica
+from services.scheduler.core.retries import LOAD_FAILED, after_failure, after_success
 from services.scheduler.core.routing import NO_ROUTE
 from services.scheduler.core.state import (
+    LEAVING,
     LOADED,
     LOADING,
     SERVING,
     Model,
+    Orphan,
     Replica,
     ReplicaKey,
     ReplicaState,
@@ -32,14 +35,8 @@ from services.scheduler.core.state import (
     VersionKey,
 )
 from services.scheduler.core.timers import Timers
+from shared import timing
 from shared.errors import NotFound, RejectedRequest, StateConflict
-
-LOST_AGENT_GRACE: Final = 30.0
-"""Seconds that a replica whose agent went away keeps its models: a restarted agent takes over what its server holds."""
-REFUSED_ROUTE_DELAY: Final = 30.0
-"""Seconds until routes that an Envoy refused are offered again: another Envoy may have taken its place."""
-DELETED_TTL: Final = 86_400.0
-"""Seconds that a deleted model can still be asked about."""
 
 
 @dataclass(slots=True)
@@ -50,6 +47,8 @@ class Control:
     awaited: set[ReplicaKey] = field(default_factory=set)
     """Replicas known from before a restart that have not reported yet."""
     ready: bool = False
+    settles_at: float = 0.0
+    """When those that are awaited are not waited for any more."""
     _timers: Timers[str | ReplicaKey | None] = field(default_factory=Timers)
     """By whom they concern: a model, a replica, or the start."""
 
@@ -57,7 +56,8 @@ class Control:
 
     def start(self, now: float, settle_seconds: float) -> list[Effect]:
         """Begin with the restored state; ready when the awaited replicas are back or the settling time is over."""
-        self._timers.wake(now + settle_seconds, None)
+        self.settles_at = now + settle_seconds
+        self._timers.wake(self.settles_at, None)
         return self._maybe_ready(now)
 
     def settle(self, now: float) -> list[Effect]:
@@ -75,7 +75,8 @@ class Control:
             model.acked = False
             effects += self._reconcile(model, now, retry=True)
             if model.revision == 0:
-                effects.append(self._republish(model))
+                effects.append(republish(model, now))
+                self._wake(model, now)
         return [*effects, BecameReady()]
 
     # -- desired state -------------------------------------------------------------------------------------------
@@ -96,14 +97,18 @@ class Control:
             if before is not None:
                 # The answers of Envoy and the model gateways to the deletion may still be on their way.
                 model.published, model.revision, model.acked = before.published, before.revision, before.acked
+                model.route_due, model.orphans = before.route_due, before.orphans
                 model.gateway = before.gateway
             self.state.models[name] = model
         else:
             self._update(model, submitted, now)
         model.latest.retry = after_success(model.latest)
+        hurry(model, now)
+        hurry_members(model.gateway, now)
         effects = self._reconcile(model, now, retry=True)
         if model.route_error:
-            effects.append(self._republish(model))
+            effects.append(republish(model, now))
+            self._wake(model, now)
         return [SaveModel(name), *effects]
 
     def _revived(self, deleted: Model) -> Model | None:
@@ -129,7 +134,6 @@ class Control:
         if not model.deleted:
             model.deleted_at = now
             self.state.unplaced.discard(name)
-            self._timers.wake(now + DELETED_TTL, name)
         places = {
             ReplicaKey(version.server or "", index) for version in model.versions.values() for index in version.replicas
         }
@@ -169,7 +173,7 @@ class Control:
         if replica is None or replica.session != session:
             return []
         replica.lost_at = now
-        self._timers.wake(now + LOST_AGENT_GRACE, key)
+        self._timers.wake(now + timing.LOST_AGENT, key)
         return [ServerChangedEffect(key.server)]
 
     def _drop_replica(self, key: ReplicaKey, now: float) -> list[Effect]:
@@ -212,68 +216,99 @@ class Control:
     def loaded(
         self, where: ReplicaKey, key: VersionKey, free: int, info: pb.ModelRuntimeInfo | None, now: float
     ) -> list[Effect]:
-        """An agent finished loading. Raises StateConflict for a copy nobody asked for."""
-        version = self._copy(where, key, free)
+        """An agent finished loading; a copy that nobody asked for is unloaded. Raises StateConflict for a stranger."""
+        version = self._copy(where, key)
+        if version is None:
+            return self._unasked_copy(where, key, free, now)
         if version.runtime_info is None and info is not None:
             version.runtime_info = info
         state = version.replicas[where.replica].state
-        if state in LOADING or state is ReplicaState.LOAD_FAILED:
+        if state in LOADING or state in (ReplicaState.LOAD_FAILED, ReplicaState.UNLOADED):
             set_replica(self.state, key, version, where.replica, ReplicaState.LOADED, now)
             version.retry = after_success(version)
-        return self._after_result(where, key, now)
+        return self._after_result(where, key, free, now)
+
+    def _unasked_copy(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
+        """What is in nobody's books takes memory all the same: it goes the way of everything that is deleted."""
+        model = self.state.models.get(key.model)
+        if model is None:
+            definition_of_name = pb.Model(meta=pb.MetaData(name=key.model))
+            model = Model(key.model, {key.version: Version(key.version, definition_of_name, now)}, deleted_at=now)
+            self.state.models[key.model] = model
+        model.orphans.setdefault((where, key.version), Orphan("nobody asked for it", now))
+        replica, known = self.state.replica(where), model.versions.get(key.version)
+        if replica is not None and known is not None:
+            replica.memory.take(key, known.needed_bytes, held=True)
+        return [SaveModel(key.model), *self._after_result(where, key, free, now)]
 
     def load_failed(self, where: ReplicaKey, key: VersionKey, free: int, reason: str, now: float) -> list[Effect]:
         """An agent gave up on a load; it is tried again later. Raises StateConflict for a copy nobody asked for."""
-        version = self._copy(where, key, free)
-        if version.replicas[where.replica].state in LOADING | SERVING:
-            set_replica(self.state, key, version, where.replica, ReplicaState.LOAD_FAILED, now, reason)
-            self._schedule_retry(key, version, now, reason)
-        return self._after_result(where, key, now)
+        version = self._known_copy(where, key)
+        status = version.replicas[where.replica]
+        if status.state in LOADING | SERVING or (status.state is ReplicaState.LOAD_FAILED and status.told):
+            # One that served may do so still: an answer of long ago can come late.
+            told = 1 if status.state in SERVING else 0
+            set_replica(self.state, key, version, where.replica, ReplicaState.LOAD_FAILED, now, reason, told=told)
+            version.retry = after_failure(version.retry, now, reason)
+        return self._after_result(where, key, free, now)
 
     def unloaded(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
-        """An agent finished unloading. Raises StateConflict for a copy nobody asked for."""
-        if self._orphan(where, key, free):
+        """An agent finished unloading. Raises StateConflict for a copy nobody asked for.
+
+        The answer to an instruction of long ago changes nothing; a copy that was thought to serve is loaded again.
+        """
+        if self._orphan(where, key) is not None:
             del self.state.models[key.model].orphans[where, key.version]
-            return self._after_result(where, key, now)
-        version = self._copy(where, key, free)
-        reason = version.replicas[where.replica].reason
-        set_replica(self.state, key, version, where.replica, ReplicaState.UNLOADED, now, reason)
-        return self._after_result(where, key, now)
+            self._release(where, key)
+            return self._after_result(where, key, free, now)
+        version = self._known_copy(where, key)
+        status = version.replicas[where.replica]
+        if status.state in LOADED:
+            set_replica(self.state, key, version, where.replica, ReplicaState.LOAD_REQUESTED, now)
+        elif status.state in LEAVING or status.state in (ReplicaState.UNLOAD_FAILED, ReplicaState.DRAINING):
+            set_replica(self.state, key, version, where.replica, ReplicaState.UNLOADED, now, status.reason)
+        return self._after_result(where, key, free, now)
 
     def unload_failed(self, where: ReplicaKey, key: VersionKey, free: int, reason: str, now: float) -> list[Effect]:
         """An agent could not unload; it is tried again later. Raises StateConflict for a copy nobody asked for."""
-        if self._orphan(where, key, free):
-            self.state.models[key.model].orphans[where, key.version] = False
-            self._timers.wake(now + MAX_DELAY, key.model)
-            return [ServerChangedEffect(where.server)]
-        version = self._copy(where, key, free)
-        set_replica(self.state, key, version, where.replica, ReplicaState.UNLOAD_FAILED, now, reason)
-        self._schedule_retry(key, version, now, reason)
-        return self._after_result(where, key, now)
+        orphan = self._orphan(where, key)
+        if orphan is not None:
+            orphan.failures, orphan.told, orphan.reason = orphan.failures + 1, 0, reason
+            orphan.due = now + LOAD_FAILED.after(orphan.failures)
+            return self._after_result(where, key, free, now)
+        version = self._known_copy(where, key)
+        state = version.replicas[where.replica].state
+        if state in LEAVING or state is ReplicaState.UNLOADED:
+            set_replica(self.state, key, version, where.replica, ReplicaState.UNLOAD_FAILED, now, reason)
+            version.retry = after_failure(version.retry, now, reason)
+        return self._after_result(where, key, free, now)
 
-    def _orphan(self, where: ReplicaKey, key: VersionKey, free: int) -> bool:
-        """Whether the copy is of a version that lives on another server."""
-        model, replica = self.state.models.get(key.model), self.state.replica(where)
-        if model is None or replica is None or (where, key.version) not in model.orphans:
-            return False
-        replica.available_bytes = free
-        return True
+    def _orphan(self, where: ReplicaKey, key: VersionKey) -> Orphan | None:
+        model = self.state.models.get(key.model)
+        return model.orphans.get((where, key.version)) if model is not None else None
 
-    def _copy(self, where: ReplicaKey, key: VersionKey, free: int) -> Version:
-        replica, version = self.state.replica(where), self.state.version(key)
-        if replica is None:
+    def _release(self, where: ReplicaKey, key: VersionKey) -> None:
+        replica = self.state.replica(where)
+        if replica is not None:
+            replica.memory.release(key)
+
+    def _copy(self, where: ReplicaKey, key: VersionKey) -> Version | None:
+        """The version, when the books have a copy of it there. Raises StateConflict for an unknown replica."""
+        if self.state.replica(where) is None:
             raise StateConflict(f"server {where.server} replica {where.replica} is not registered")
-        replica.available_bytes = free
-        if version is None or version.server != where.server or where.replica not in version.replicas:
+        version = self.state.version(key)
+        return version if version and version.server == where.server and where.replica in version.replicas else None
+
+    def _known_copy(self, where: ReplicaKey, key: VersionKey) -> Version:
+        version = self._copy(where, key)
+        if version is None:
             raise StateConflict(f"model {key.model} version {key.version} is not on {where.server}/{where.replica}")
         return version
 
-    def _schedule_retry(self, key: VersionKey, version: Version, now: float, reason: str) -> None:
-        version.retry = after_failure(version.retry, now, reason)
-        if version.retry.due is not None:
-            self._timers.wake(version.retry.due, key.model)
-
-    def _after_result(self, where: ReplicaKey, key: VersionKey, now: float) -> list[Effect]:
+    def _after_result(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
+        replica = self.state.replica(where)
+        if replica is not None:
+            replica.reported(free)
         effects = self._reconcile(self.state.models[key.model], now, retry=self._may_retry(key.model, now))
         return [*effects, ServerChangedEffect(where.server), *self._retry_fitting([where], now)]
 
@@ -284,7 +319,7 @@ class Control:
         model = self.state.models.get(name)
         if model is None or model.revision != revision:
             return []
-        model.acked, model.route_error = True, ""
+        model.acked, model.route_error, model.route_due = True, "", None
         return self._reconcile(model, now)
 
     def routes_rejected(self, name: str, revision: int, error: str, now: float) -> list[Effect]:
@@ -293,17 +328,14 @@ class Control:
         if model is None or model.revision != revision:
             return []
         model.route_error = error
+        model.route_due = now + timing.ROUTE_REFUSED
         if model.deleted:
             # What Envoy refused must not keep the rest of the model from going: leave it out.
             model.published = NO_ROUTE
-            return [self._republish(model)]
-        self._timers.wake(now + REFUSED_ROUTE_DELAY, name)
+            effects = [republish(model, now)]
+            self._wake(model, now)
+            return effects
         return self._reconcile(model, now)
-
-    def _republish(self, model: Model) -> Effect:
-        model.revision += 1
-        model.acked, model.route_error = False, ""
-        return PublishRoutes(model.name, model.published, model.revision)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -326,7 +358,7 @@ class Control:
 
     def _expire_replica(self, key: ReplicaKey, now: float) -> list[Effect]:
         replica = self.state.replica(key)
-        if replica is None or replica.lost_at is None or now < replica.lost_at + LOST_AGENT_GRACE:
+        if replica is None or replica.lost_at is None or now < replica.lost_at + timing.LOST_AGENT:
             return []
         return self._drop_replica(key, now)
 
@@ -334,9 +366,11 @@ class Control:
         model = self.state.models.get(name)
         if model is None:
             return []
-        if model.deleted_at is not None and now >= model.deleted_at + DELETED_TTL and self._is_gone(model):
+        if is_over(model, now):
             del self.state.models[name]
             return [SaveModel(name)]
+        if not is_due(self.state, model, now):
+            return []
         for version in model.versions.values():
             if version.retry.due is None or now < version.retry.due:
                 continue
@@ -345,13 +379,10 @@ class Control:
             for index in version.indexes(frozenset({ReplicaState.UNLOAD_FAILED})):
                 set_replica(self.state, key, version, index, ReplicaState.UNLOAD_REQUESTED, now, "tried again")
         effects = self._reconcile(model, now, retry=True)
-        if model.route_error:
-            effects.append(self._republish(model))
+        if self.ready and model.route_due is not None and now >= model.route_due:
+            effects.append(republish(model, now))
+        self._wake(model, now)
         return effects
-
-    def _is_gone(self, model: Model) -> bool:
-        inactive = all(version.is_inactive for version in model.versions.values())
-        return inactive and model.published == NO_ROUTE and not model.gateway.assignments
 
     # -- shared --------------------------------------------------------------------------------------------------
 
@@ -359,7 +390,14 @@ class Control:
         """Until the known replicas have reported, nothing is decided: what looks missing may only be late."""
         if not self.ready:
             return [ModelChanged(model.name)]
-        return reconcile(self.state, model, now, retry=retry)
+        effects = reconcile(self.state, model, now, retry=retry)
+        self._wake(model, now)
+        return effects
+
+    def _wake(self, model: Model, now: float) -> None:
+        due = next_due(self.state, model, now)
+        if due is not None:
+            self._timers.wake(due, model.name)
 
     def _retry_unplaced(self, now: float) -> list[Effect]:
         """A server has changed: it may suit anybody now."""

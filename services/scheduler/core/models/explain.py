@@ -2,18 +2,21 @@
 
 from typing import Any
 
+from services.scheduler.core.models.control import Control
 from services.scheduler.core.models.definition import need_of
 from services.scheduler.core.models.lifecycle import ModelState, version_status
 from services.scheduler.core.models.placement import Placement, ServerVerdict, place
 from services.scheduler.core.models.reconcile import offers
 from services.scheduler.core.models.status import reason_with_retry
-from services.scheduler.core.state import Model, State, Version
+from services.scheduler.core.models.waiting import Wait, copy_waits, orphan_waits, route_waits
+from services.scheduler.core.state import Model, Version
 from services.scheduler.core.times import iso
 from shared.errors import NotFound
 
 
-def explain_model(state: State, name: str) -> dict[str, Any]:
+def explain_model(control: Control, name: str) -> dict[str, Any]:
     """Everything that `seldon explain model` shows. Raises NotFound for an unknown name."""
+    state = control.state
     model = state.models.get(name)
     if model is None:
         raise NotFound(f"model {name!r} not found: no model of this name was loaded")
@@ -30,8 +33,26 @@ def explain_model(state: State, name: str) -> dict[str, Any]:
         "next_retry": _iso(latest.retry.due),
         "summary": _summary(model, latest, summary.state, reason),
         "routed_version": routed,
-        "route": {"name": name, "acked": model.acked, "error": model.route_error or None},
-        "versions": [_version(model, model.versions[number]) for number in sorted(model.versions, reverse=True)],
+        "route": {
+            "name": name,
+            "acked": model.acked,
+            "error": model.route_error or None,
+            "waits": _waits(route_waits(model)),
+        },
+        "versions": [
+            _version(control, model, model.versions[number]) for number in sorted(model.versions, reverse=True)
+        ],
+        "unwanted": [
+            {
+                "version": number,
+                "server": where.server,
+                "replica": where.replica,
+                "reason": orphan.reason,
+                "since": _iso(orphan.since),
+                "waits": _waits(orphan_waits(control, where, orphan, model)),
+            }
+            for (where, number), orphan in sorted(model.orphans.items())
+        ],
         "servers": [_server(verdict, latest, placement) for verdict in placement.verdicts],
     }
 
@@ -48,13 +69,23 @@ def _summary(model: Model, latest: Version, state: ModelState, reason: str) -> s
     return f"Version {latest.number} is in state {state.value}{because}{still}"
 
 
-def _version(model: Model, version: Version) -> dict[str, Any]:
+def _waits(wait: Wait | None) -> dict[str, Any] | None:
+    return {"owner": wait.owner, "reason": wait.reason, "due": _iso(wait.due)} if wait is not None else None
+
+
+def _version(control: Control, model: Model, version: Version) -> dict[str, Any]:
     return {
         "version": version.number,
         "state": version_status(model, version).state.value,
         "server": version.server,
         "replicas": [
-            {"replica": index, "state": status.state.value, "reason": status.reason, "since": _iso(status.since)}
+            {
+                "replica": index,
+                "state": status.state.value,
+                "reason": status.reason,
+                "since": _iso(status.since),
+                "waits": _waits(copy_waits(control, model, version, index)),
+            }
             for index, status in sorted(version.replicas.items())
         ],
     }

@@ -6,7 +6,7 @@ from services.scheduler.core.effects import Effect, ModelChanged, SaveModel, Tel
 from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Fleet
 from services.scheduler.core.members.presence import Presence
-from services.scheduler.core.members.rounds import Answer, arrange, enter, next_due, was_asked
+from services.scheduler.core.members.rounds import Answer, arrange, enter, is_due, next_due, was_asked
 from services.scheduler.core.state import Model, State
 from services.scheduler.core.timers import Timers
 from shared.errors import StateConflict
@@ -38,9 +38,9 @@ class ModelGateways:
         effects: list[Effect] = []
         for name in names:
             model = self._state.models.get(name)
-            if model is not None and _follow(model, now):
+            if model is not None and (_follow(model, now) or is_due(model.gateway, now)):
                 effects += self._arrange(model, now)
-        return effects
+        return [*effects, *self._arrange_moved(now)]
 
     def answered(self, answer: Answer, now: float) -> list[Effect]:
         """A gateway's answer; one of an earlier round or from a stranger is ignored. Raises StateConflict."""
@@ -50,9 +50,9 @@ class ModelGateways:
         if answer.version != model.gateway.version:
             asked = f"version {model.gateway.version} was"
             raise StateConflict(f"model {model.name} version {answer.version} was not asked for: {asked}")
-        if not enter(model.gateway, answer, now):
+        if not enter(self.fleet, self.key(model.name), model.gateway, answer, now):
             return []
-        return [*self._arrange(model, now), ModelChanged(model.name)]
+        return [*self._arrange(model, now), ModelChanged(model.name), *self._arrange_moved(now)]
 
     @property
     def next_due(self) -> float | None:
@@ -65,7 +65,7 @@ class ModelGateways:
             model = self._state.models.get(name)
             if model is not None:
                 effects += [*self._arrange(model, now), ModelChanged(name)]
-        return effects
+        return [*effects, *self._arrange_moved(now)]
 
     def _resources(self) -> Iterator[tuple[str, list[Deployment]]]:
         return ((self.key(model.name), [model.gateway]) for model in self._state.models.values())
@@ -75,6 +75,11 @@ class ModelGateways:
         for model in self._state.models.values():
             effects += [*self._arrange(model, now), ModelChanged(model.name)]
         return effects
+
+    def _arrange_moved(self, now: float) -> list[Effect]:
+        """A gateway that answers nothing about one model is passed over for all that share its consumer group."""
+        moved, self.fleet.moved = self.fleet.moved, False
+        return self._arrange_all(now) if moved else []
 
     def _arrange(self, model: Model, now: float) -> list[Effect]:
         deployment, had_ended = model.gateway, model.gateway.ended

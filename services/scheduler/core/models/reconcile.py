@@ -4,11 +4,13 @@
 """
 
 from dataclasses import replace
+from math import inf
 
 from services.scheduler.core.effects import Effect, ModelChanged, PublishRoutes, SaveModel, SendLoad, SendUnload
 from services.scheduler.core.models.definition import need_of
 from services.scheduler.core.models.placement import Placement, ReplicaOffer, ServerOffer, place
 from services.scheduler.core.models.route_plan import plan_routes
+from services.scheduler.core.retries import UNANSWERED, after_failure
 from services.scheduler.core.state import (
     GONE,
     LEAVING,
@@ -16,15 +18,19 @@ from services.scheduler.core.state import (
     LOADING,
     SERVING,
     Model,
+    Orphan,
     Replica,
     ReplicaKey,
     ReplicaState,
     ReplicaStatus,
+    Retry,
     Server,
     State,
     Version,
     VersionKey,
 )
+from services.scheduler.core.times import iso
+from shared import timing
 
 _PLACED = LOADING | LOADED
 _AVAILABLE = frozenset({ReplicaState.AVAILABLE})
@@ -34,24 +40,39 @@ _DRAINING = frozenset({ReplicaState.DRAINING})
 def reconcile(state: State, model: Model, now: float, *, retry: bool = False) -> list[Effect]:
     """One pass over one model; `retry` asks for another placement although nothing about the model changed."""
     effects: list[Effect] = []
+    silent = give_up_silent(state, model, now)
     if not model.deleted:
-        effects += _place_latest(state, model, now, retry=retry)
+        effects += _place_latest(state, model, now, retry=retry or silent)
     for version in list(model.versions.values()):
         _mark_available(state, model, version, now)
         _retire(state, model, version, now)
+    for version in model.versions.values():
+        _let_go(state, model, version, now)
         effects += _instruct(state, model, version, now)
-    effects += _clear_orphans(state, model)
+    effects += _clear_orphans(state, model, now)
     effects += _forget_old_versions(model)
-    effects += _publish(state, model)
+    effects += _publish(state, model, now)
     effects.append(ModelChanged(model.name))
     return effects
 
 
 def set_replica(
-    state: State, key: VersionKey, version: Version, index: int, new: ReplicaState, now: float, reason: str = ""
+    state: State,
+    key: VersionKey,
+    version: Version,
+    index: int,
+    new: ReplicaState,
+    now: float,
+    reason: str = "",
+    *,
+    told: int = 0,
+    due: float | None = None,
 ) -> None:
-    """Move one copy to a state and keep the replica's own books (copies, reserved memory) in step."""
-    version.replicas[index] = ReplicaStatus(new, now, reason)
+    """Move one copy to a state and keep the replica's own books (copies, memory) in step.
+
+    `told` counts instructions without an answer: of a copy that has failed, those that its agent may still follow.
+    """
+    version.replicas[index] = ReplicaStatus(new, now, reason, told, due)
     replica = state.replica(ReplicaKey(version.server or "", index))
     if replica is None:
         return
@@ -59,10 +80,12 @@ def set_replica(
         replica.copies.discard(key)
     else:
         replica.copies.add(key)
-    if new in LOADING:
-        replica.reserved[key] = version.needed_bytes
-    elif new not in LEAVING:
-        replica.reserved.pop(key, None)  # a copy told to leave while it loads takes its memory until the agent answers
+    if new in LOADING | SERVING:
+        replica.memory.take(key, version.needed_bytes, held=new in SERVING)
+    elif new in LEAVING or new is ReplicaState.UNLOAD_FAILED or told:
+        replica.memory.leaving(key)  # whatever its agent was told last, the copy may be there until it answers
+    else:
+        replica.memory.release(key)
 
 
 def offers(state: State, version: Version) -> list[ServerOffer]:
@@ -72,18 +95,19 @@ def offers(state: State, version: Version) -> list[ServerOffer]:
 
 def _server_offer(server: Server, version: Version) -> ServerOffer:
     here = version.server == server.name
+    key = VersionKey(version.definition.meta.name, version.number)
     replicas = tuple(
-        _replica_offer(index, replica, version.replicas.get(index) if here else None)
+        _replica_offer(index, replica, key, version.replicas.get(index) if here else None)
         for index, replica in sorted(server.replicas.items())
     )
     capabilities = frozenset.union(*(r.capabilities for r in server.replicas.values())) if replicas else frozenset()
     return ServerOffer(server.name, capabilities, replicas, server.shared, server.expected, current=here)
 
 
-def _replica_offer(index: int, replica: Replica, status: ReplicaStatus | None) -> ReplicaOffer:
+def _replica_offer(index: int, replica: Replica, key: VersionKey, status: ReplicaStatus | None) -> ReplicaOffer:
     return ReplicaOffer(
         index=index,
-        free=replica.free_bytes,
+        free=replica.free_bytes + (0 if status is None or status.state in _PLACED else replica.memory.of(key)),
         holds=status is not None and status.state in _PLACED,
         failed=status is not None and status.state is ReplicaState.LOAD_FAILED,
         leaving=status is not None and status.state in LEAVING,
@@ -109,11 +133,13 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
     else:
         _note_placed(state, model)
     if placement.server is None:
+        _unload_unanswered(state, key, version, now)
         return []
     effects: list[Effect] = []
     if version.server != placement.server:
         if not has_left(version):
             return _move(state, model, now)
+        _disown_unanswered(model, version, now)
         version.server, version.replicas = placement.server, {}
         effects.append(SaveModel(model.name))
     for index in placement.replicas:
@@ -125,9 +151,54 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
 
 def _give_up_failed(state: State, key: VersionKey, version: Version, now: float, *, keep: tuple[int, ...] = ()) -> None:
     """A failed copy that another one takes the place of no longer counts."""
+    _unload_unanswered(state, key, version, now, keep=keep)
     for index, status in list(version.replicas.items()):
         if status.state is ReplicaState.LOAD_FAILED and index not in keep:
             set_replica(state, key, version, index, ReplicaState.UNLOADED, now, status.reason)
+
+
+def give_up_silent(state: State, model: Model, now: float) -> bool:
+    """What an agent has been told again and again without an answer has failed there. True when a load has."""
+    loads = False
+    for version in model.versions.values():
+        key = VersionKey(model.name, version.number)
+        for index, status in list(version.replicas.items()):
+            replica = state.replica(ReplicaKey(version.server or "", index))
+            if replica is None or not replica.connected or now < waited_for_until(status, replica):
+                continue
+            reason = f"the agent of {version.server}/{index} has not answered since {iso(status.since)}"
+            if status.state is ReplicaState.LOADING:
+                set_replica(state, key, version, index, ReplicaState.LOAD_FAILED, now, reason, told=status.told)
+                version.retry = Retry(version.retry.attempts + 1, None, reason)
+                loads = True
+            else:
+                set_replica(state, key, version, index, ReplicaState.UNLOAD_FAILED, now, reason)
+                version.retry = after_failure(version.retry, now, reason)
+    return loads
+
+
+def waited_for_until(status: ReplicaStatus, replica: Replica) -> float:
+    """When a copy whose agent answers nothing is given up there; infinite when no answer is waited for."""
+    if status.state is ReplicaState.LOADING:
+        return status.since + replica.load_patience
+    return status.since + replica.unload_patience if status.state is ReplicaState.UNLOADING else inf
+
+
+def _unload_unanswered(
+    state: State, key: VersionKey, version: Version, now: float, *, keep: tuple[int, ...] = ()
+) -> None:
+    """An agent that did not answer may load the copy yet: it is told to unload what is wanted elsewhere."""
+    for index, status in list(version.replicas.items()):
+        if status.state is ReplicaState.LOAD_FAILED and status.told and index not in keep:
+            new = ReplicaState.UNLOAD_ENVOY_REQUESTED
+            set_replica(state, key, version, index, new, now, status.reason)
+
+
+def _disown_unanswered(model: Model, version: Version, now: float) -> None:
+    """The same for a version that goes on at another server."""
+    for index, status in version.replicas.items():
+        if status.state is ReplicaState.LOAD_FAILED and status.told:
+            model.orphans[ReplicaKey(version.server or "", index), version.number] = Orphan(status.reason, now)
 
 
 def _shrink(state: State, key: VersionKey, version: Version, placed: list[int], now: float) -> None:
@@ -192,6 +263,11 @@ def _retire(state: State, model: Model, version: Version, now: float) -> None:
         for index in version.indexes(_DRAINING):
             set_replica(state, key, version, index, ReplicaState.UNLOAD_ENVOY_REQUESTED, now, "its replica drains")
         _give_up_failed(state, key, version, now)
+
+
+def _let_go(state: State, model: Model, version: Version, now: float) -> None:
+    """What Envoy sends nothing to any more can be unloaded."""
+    key = VersionKey(model.name, version.number)
     if not _is_settled(state, model):
         return  # some Envoy may still send requests there
     for index, status in list(version.replicas.items()):
@@ -234,28 +310,44 @@ def _instruct(state: State, model: Model, version: Version, now: float) -> list[
     effects: list[Effect] = []
     for index, status in list(version.replicas.items()):
         to = ReplicaKey(version.server or "", index)
+        again = status.due is not None and now >= status.due
         replica = state.replica(to)
         if replica is None:
             if status.state not in GONE:
                 version.replicas[index] = ReplicaStatus(ReplicaState.UNLOADED, now, "its server replica is gone")
         elif not replica.connected:
             continue
-        elif status.state is ReplicaState.LOAD_REQUESTED:
-            set_replica(state, key, version, index, ReplicaState.LOADING, now)
+        elif status.state is ReplicaState.LOAD_REQUESTED or (status.state is ReplicaState.LOADING and again):
+            _note_told(state, key, version, index, ReplicaState.LOADING, now)
             effects.append(SendLoad(to, key))
-        elif status.state is ReplicaState.UNLOAD_REQUESTED:
-            set_replica(state, key, version, index, ReplicaState.UNLOADING, now, status.reason)
+        elif status.state is ReplicaState.UNLOAD_REQUESTED or (status.state is ReplicaState.UNLOADING and again):
+            _note_told(state, key, version, index, ReplicaState.UNLOADING, now)
             effects.append(SendUnload(to, key))
     return effects
 
 
-def _clear_orphans(state: State, model: Model) -> list[Effect]:
-    """Unload copies that came back after their version had found another server."""
+def _note_told(state: State, key: VersionKey, version: Version, index: int, new: ReplicaState, now: float) -> None:
+    """An instruction is on its way, for the first time or once more: agents take a repeated one as the same one."""
+    before = version.replicas[index]
+    repeated = before.state is new
+    told = before.told + 1 if repeated else 1
+    since = before.since if repeated else now
+    reason = "" if new is ReplicaState.LOADING else before.reason
+    set_replica(state, key, version, index, new, since, reason, told=told, due=now + UNANSWERED.after(told))
+
+
+def _clear_orphans(state: State, model: Model, now: float) -> list[Effect]:
+    """Unload copies that are wanted elsewhere or not at all, and go on until the agent says that they are gone."""
     effects: list[Effect] = []
-    for (where, number), asked in model.orphans.items():
-        replica = state.replica(where)
-        if not asked and replica is not None and replica.connected and _is_settled(state, model):
-            model.orphans[where, number] = True
+    for (where, number), orphan in list(model.orphans.items()):
+        replica, version = state.replica(where), model.versions.get(number)
+        if version is not None and version.server == where.server and where.replica in version.replicas:
+            del model.orphans[where, number]  # meanwhile it is wanted there, and the agent was told so
+        elif replica is None or not replica.connected:
+            continue
+        elif now >= orphan.due if orphan.due is not None else _is_settled(state, model):
+            orphan.told += 1
+            orphan.due = now + UNANSWERED.after(orphan.told)
             effects.append(SendUnload(where, VersionKey(model.name, number)))
     return effects
 
@@ -273,10 +365,17 @@ def has_left(version: Version) -> bool:
     return version.is_inactive and not version.indexes(frozenset({ReplicaState.UNLOAD_FAILED}))
 
 
-def _publish(state: State, model: Model) -> list[Effect]:
+def _publish(state: State, model: Model, now: float) -> list[Effect]:
     plan = plan_routes(model, state.servers)
     if plan == model.published:
         return []
-    model.published, model.acked, model.route_error = plan, False, ""
+    model.published = plan
+    return [republish(model, now)]
+
+
+def republish(model: Model, now: float) -> Effect:
+    """Offer Envoy the plan as it is, under a new revision."""
     model.revision += 1
-    return [PublishRoutes(model.name, plan, model.revision)]
+    model.acked, model.route_error = False, ""
+    model.route_due = now + timing.ROUTE_UNANSWERED
+    return PublishRoutes(model.name, model.published, model.revision)

@@ -4,7 +4,6 @@ Like the steps over models, without clock, socket or disk. Times are seconds sin
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
 from mlops.scheduler import scheduler_pb2 as pb
 
@@ -12,19 +11,15 @@ from services.scheduler.core.effects import Effect, PipelineChanged, SavePipelin
 from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Kind
 from services.scheduler.core.members.presence import Presence
-from services.scheduler.core.members.rounds import Answer, enter, next_due, was_asked
+from services.scheduler.core.members.rounds import Answer, enter, hurry, next_due, was_asked
 from services.scheduler.core.pipelines import definition
 from services.scheduler.core.pipelines.cycles import check_across
 from services.scheduler.core.pipelines.reconcile import KEPT_VERSIONS, at_gateways, has_ended, reconcile, republish
 from services.scheduler.core.pipelines.state import Pipeline, Pipelines, PipelineVersion
 from services.scheduler.core.routing import NO_GATEWAY
 from services.scheduler.core.timers import Timers
+from shared import timing
 from shared.errors import RejectedRequest, StateConflict
-
-REFUSED_ROUTE_DELAY: Final = 30.0
-"""Seconds until a route that an Envoy refused is offered again."""
-DELETED_TTL: Final = 86_400.0
-"""Seconds that a deleted pipeline can still be asked about."""
 
 
 class PipelineControl:
@@ -48,9 +43,9 @@ class PipelineControl:
         effects: list[Effect] = []
         for pipeline in self.pipelines.by_name.values():
             if pipeline.deleted_at is not None:
-                self._timers.wake(pipeline.deleted_at + DELETED_TTL, pipeline.name)
+                self._timers.wake(pipeline.deleted_at + timing.DELETED_KEPT, pipeline.name)
             if pipeline.published != NO_GATEWAY:
-                effects.append(republish(pipeline))
+                effects.append(republish(pipeline, now))
         effects += self._reconcile_all(now)
         for presence in self.presences.values():
             effects += presence.start(now, settle_seconds)
@@ -61,7 +56,8 @@ class PipelineControl:
     def load(self, submitted: pb.Pipeline, new_uid: str, now: float) -> list[Effect]:
         """Take a desired pipeline. Raises RejectedRequest; then nothing has changed.
 
-        One of the same Kubernetes generation as the latest version is the latest version, told once more.
+        One of the same Kubernetes generation as the latest version is the latest version: what failed of it, or was not
+        answered, is tried again at once.
         """
         wanted = definition.normalise(submitted)
         definition.validate(wanted)
@@ -69,9 +65,11 @@ class PipelineControl:
         check_across({other.name: other.latest.definition for other in self._alive()}, wanted)
         pipeline = self.pipelines.by_name.get(name)
         if pipeline is not None and not pipeline.deleted and _is_same_generation(pipeline.latest.definition, wanted):
-            return []
+            for deployment in self._deployments(pipeline):
+                hurry(deployment, now)
+            return self._reconcile(pipeline, now)
         if pipeline is None or pipeline.deleted:
-            pipeline = self._fresh(name, pipeline)
+            pipeline = self._fresh(name, pipeline, now)
         used = {version.definition.uid for version in pipeline.all_versions()}
         wanted.version = max(pipeline.versions, default=0) + 1
         wanted.uid = wanted.uid if wanted.uid and wanted.uid not in used else new_uid
@@ -80,28 +78,29 @@ class PipelineControl:
         self._index(pipeline)
         return [SavePipeline(name), *self._reconcile(pipeline, now)]
 
-    def _fresh(self, name: str, before: Pipeline | None) -> Pipeline:
+    def _fresh(self, name: str, before: Pipeline | None, now: float) -> Pipeline:
         """A pipeline that starts over; what is left of one of the same name has to end first."""
         pipeline = Pipeline(name)
         if before is not None:
             pipeline.past = before.past
-            if has_ended(self.pipelines, before):
+            if has_ended(self.pipelines, before, now):
                 pipeline.past = [*before.past, *before.retired][-KEPT_VERSIONS:]
             else:
                 pipeline.leaving = before.retired
             pipeline.gateway, pipeline.published, pipeline.taken = before.gateway, before.published, before.taken
             pipeline.revision, pipeline.acked, pipeline.route_error = before.revision, before.acked, before.route_error
+            pipeline.route_due = before.route_due
         return pipeline
 
     def unload(self, name: str, now: float) -> list[Effect]:
         """Delete a pipeline. Raises RejectedRequest for one that is unknown, gone or on its way out."""
         pipeline = self.pipelines.by_name.get(name)
-        if pipeline is None or has_ended(self.pipelines, pipeline):
+        if pipeline is None or has_ended(self.pipelines, pipeline, now):
             raise RejectedRequest(f"pipeline {name} not found")
         if pipeline.deleted:
             raise RejectedRequest(f"pipeline {name} is still terminating: wait until it has gone")
         pipeline.deleted_at = now
-        self._timers.wake(now + DELETED_TTL, name)
+        self._timers.wake(now + timing.DELETED_KEPT, name)
         return [SavePipeline(name), *self._reconcile(pipeline, now)]
 
     # -- answers -------------------------------------------------------------------------------------------------
@@ -117,7 +116,9 @@ class PipelineControl:
         meant = [version for version in asked if _is_about(answer, version)]
         if not meant:
             raise _not_asked_for(answer)
-        return self._reconcile(pipeline, now) if enter(meant[0].engine, answer, now) else []
+        if not enter(self.pipelines.engines, pipeline.name, meant[0].engine, answer, now):
+            return []
+        return [*self._reconcile(pipeline, now), *self._reconcile_moved(now)]
 
     def gateway_answered(self, answer: Answer, now: float) -> list[Effect]:
         """A gateway's answer; one of an earlier round or from a stranger is ignored. Raises StateConflict."""
@@ -126,7 +127,10 @@ class PipelineControl:
             return []
         if not _is_about(answer, at_gateways(pipeline)):
             raise _not_asked_for(answer)
-        return self._reconcile(pipeline, now) if enter(pipeline.gateway, answer, now) else []
+        key = self.pipelines.gateway_key(pipeline.name)
+        if not enter(self.pipelines.gateways, key, pipeline.gateway, answer, now):
+            return []
+        return [*self._reconcile(pipeline, now), *self._reconcile_moved(now)]
 
     # -- Envoy ---------------------------------------------------------------------------------------------------
 
@@ -136,6 +140,7 @@ class PipelineControl:
         if pipeline is None:
             return []
         pipeline.acked, pipeline.route_error, pipeline.taken = True, "", pipeline.published
+        pipeline.route_due = None
         return self._reconcile(pipeline, now)
 
     def routes_rejected(self, scope: str, revision: int, error: str, now: float) -> list[Effect]:
@@ -143,8 +148,7 @@ class PipelineControl:
         pipeline = self._published(scope, revision)
         if pipeline is None:
             return []
-        pipeline.route_error = error
-        self._timers.wake(now + REFUSED_ROUTE_DELAY, pipeline.name)
+        pipeline.route_error, pipeline.route_due = error, now + timing.ROUTE_REFUSED
         return self._reconcile(pipeline, now)
 
     def _published(self, scope: str, revision: int) -> Pipeline | None:
@@ -170,27 +174,42 @@ class PipelineControl:
             pipeline = self.pipelines.by_name.get(name)
             if pipeline is not None:
                 effects += self._pipeline_due(pipeline, now)
-        return effects
+        return [*effects, *self._reconcile_moved(now)]
 
     def _pipeline_due(self, pipeline: Pipeline, now: float) -> list[Effect]:
-        expired = pipeline.deleted_at is not None and now >= pipeline.deleted_at + DELETED_TTL
-        if expired and has_ended(self.pipelines, pipeline):
+        expired = pipeline.deleted_at is not None and now >= pipeline.deleted_at + timing.DELETED_KEPT
+        if expired and has_ended(self.pipelines, pipeline, now):
             del self.pipelines.by_name[pipeline.name]
             self._forget(pipeline.name)
             return [SavePipeline(pipeline.name), PipelineChanged(pipeline.name)]
         effects = self._reconcile(pipeline, now)
-        if pipeline.route_error:
-            effects.append(republish(pipeline))
+        if pipeline.route_due is not None and now >= pipeline.route_due:
+            effects.append(republish(pipeline, now))
+            self._wake(pipeline, now)
         return effects
 
     # -- shared --------------------------------------------------------------------------------------------------
 
     def _reconcile(self, pipeline: Pipeline, now: float) -> list[Effect]:
         effects = reconcile(self.pipelines, pipeline, now)
-        due = next_due([pipeline.gateway, *(version.engine for version in pipeline.all_versions())], now)
-        if due is not None:
-            self._timers.wake(due, pipeline.name)
+        self._wake(pipeline, now)
         return effects
+
+    def _wake(self, pipeline: Pipeline, now: float) -> None:
+        for due in (next_due(self._deployments(pipeline), now), pipeline.route_due):
+            if due is not None:
+                self._timers.wake(due, pipeline.name)
+
+    def _deployments(self, pipeline: Pipeline) -> list[Deployment]:
+        return [pipeline.gateway, *(version.engine for version in pipeline.all_versions())]
+
+    def _reconcile_moved(self, now: float) -> list[Effect]:
+        """A gateway that answers nothing about one pipeline is passed over for all that share its consumer group."""
+        fleets = (self.pipelines.engines, self.pipelines.gateways)
+        moved = any(fleet.moved for fleet in fleets)
+        for fleet in fleets:
+            fleet.moved = False
+        return self._reconcile_all(now) if moved else []
 
     def _reconcile_all(self, now: float) -> list[Effect]:
         return [effect for pipeline in self.pipelines.by_name.values() for effect in self._reconcile(pipeline, now)]

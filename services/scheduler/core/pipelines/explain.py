@@ -11,9 +11,11 @@ from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
 from services.scheduler.core.pipelines.status import Status, engine_status, gateway_status
 from services.scheduler.core.routing import NO_GATEWAY
 from services.scheduler.core.times import iso
+from shared import timing
 from shared.errors import NotFound
 
 _READY = "PipelineReady"
+_LEAVING = frozenset({Phase.STOPPING, Phase.STOP_FAILED})
 
 
 def explain_pipeline(core: Core, name: str) -> dict[str, Any]:
@@ -46,6 +48,7 @@ def explain_pipeline(core: Core, name: str) -> dict[str, Any]:
             "gateways": [f"{host}:{http_port}" for host, http_port, _ in pipeline.published.gateways],
             "acked": pipeline.acked,
             "error": pipeline.route_error or None,
+            "offered_again": iso(pipeline.route_due) if pipeline.route_due is not None else None,
         },
         "engines": _fleet(pipelines.engines, name),
         "gateways": {
@@ -100,6 +103,7 @@ def _fleet(fleet: Fleet, key: str) -> dict[str, Any]:
         "connected": sorted(fleet.members),
         "awaited": sorted(fleet.awaited),
         "owners": list(fleet.owners(key)),
+        "passed_over": fleet.passed_over(key),
     }
 
 
@@ -108,6 +112,8 @@ def _members(deployment: Deployment) -> list[dict[str, Any]]:
 
 
 def _member(name: str, assignment: Assignment) -> dict[str, Any]:
+    last = timing.LET_GO_PATIENCE if assignment.phase in _LEAVING else timing.MEMBER_PATIENCE
+    waits = assignment.phase in _LEAVING or assignment.phase is Phase.STARTING
     return {
         "member": name,
         "state": assignment.phase.value,
@@ -115,5 +121,7 @@ def _member(name: str, assignment: Assignment) -> dict[str, Any]:
         "shares_with": [owner for owner in assignment.owners if owner != name],
         "reason": why(assignment) if assignment.attempts else assignment.reason,
         "failed_attempts": assignment.attempts,
+        "told_without_answer": assignment.told,
+        "waited_for_until": iso(assignment.since + last) if waits else None,
         "told_again": iso(assignment.due) if assignment.due is not None else None,
     }

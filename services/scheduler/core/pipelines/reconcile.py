@@ -11,6 +11,7 @@ from services.scheduler.core.members.rounds import Instruction, arrange, is_rele
 from services.scheduler.core.pipelines.routes import plan_gateways, routed_members
 from services.scheduler.core.pipelines.state import Pipeline, Pipelines, PipelineVersion
 from services.scheduler.core.routing import NO_GATEWAY
+from shared import timing
 
 KEPT_VERSIONS: Final = 5
 """Ended versions that can still be asked about, and that an engine is told to stop when it connects."""
@@ -22,11 +23,11 @@ def reconcile(pipelines: Pipelines, pipeline: Pipeline, now: float) -> list[Effe
     effects: list[Effect] = []
     _supersede(pipelines, pipeline)
     _want(pipelines, pipeline, now)
-    effects += _publish(pipelines, pipeline)
+    effects += _publish(pipelines, pipeline, now)
     effects += _tell_gateways(pipelines, pipeline, now)
     _doom(pipelines, pipeline, now)
     effects += _tell_engines(pipelines, pipeline, now)
-    if pipeline.leaving and not pipeline.deleted and _has_ended(pipelines, pipeline):
+    if pipeline.leaving and not pipeline.deleted and _has_ended(pipelines, pipeline, now):
         pipeline.past = [*pipeline.past, *pipeline.leaving][-KEPT_VERSIONS:]
         pipeline.leaving = []
         effects += reconcile(pipelines, pipeline, now)
@@ -56,18 +57,19 @@ def _want(pipelines: Pipelines, pipeline: Pipeline, now: float) -> None:
             version.engine.want(version.number, now)
 
 
-def _publish(pipelines: Pipelines, pipeline: Pipeline) -> list[Effect]:
+def _publish(pipelines: Pipelines, pipeline: Pipeline, now: float) -> list[Effect]:
     plan = plan_gateways(pipelines, pipeline)
     if plan == pipeline.published:
         return []
     pipeline.published = plan
-    return [republish(pipeline)]
+    return [republish(pipeline, now)]
 
 
-def republish(pipeline: Pipeline) -> Effect:
+def republish(pipeline: Pipeline, now: float) -> Effect:
     """Offer Envoy the plan as it is, under a new revision."""
     pipeline.revision += 1
     pipeline.acked, pipeline.route_error = False, ""
+    pipeline.route_due = now + timing.ROUTE_UNANSWERED
     return PublishRoutes(pipeline.scope, pipeline.published, pipeline.revision)
 
 
@@ -89,18 +91,18 @@ def at_gateways(pipeline: Pipeline) -> PipelineVersion:
 def _doom(pipelines: Pipelines, pipeline: Pipeline, now: float) -> None:
     """An unloaded pipeline leaves the engines when its gateways have answered everybody."""
     retired = pipeline.retired
-    if not retired or not _is_drained(pipelines, pipeline):
+    if not retired or not _is_drained(pipelines, pipeline, now):
         return
     *older, newest = retired
     for version in older:
         version.engine.unwant(now)
-    if _clean(pipeline) is None or all(is_released(version.engine) for version in older):
+    if _clean(pipeline) is None or all(is_released(version.engine, now) for version in older):
         newest.engine.unwant(now)
 
 
-def _is_drained(pipelines: Pipelines, pipeline: Pipeline) -> bool:
+def _is_drained(pipelines: Pipelines, pipeline: Pipeline, now: float) -> bool:
     routed = pipeline.published != NO_GATEWAY or not pipeline.acked
-    return pipelines.gateways.released and not routed and is_released(pipeline.gateway)
+    return pipelines.gateways.released and not routed and is_released(pipeline.gateway, now)
 
 
 def _clean(pipeline: Pipeline) -> Deployment | None:
@@ -123,14 +125,14 @@ def _tell_engine(pipelines: Pipelines, pipeline: Pipeline, instruction: Instruct
     return Tell(pipelines.engines.kind, pipeline.name, instruction, definition)
 
 
-def _has_ended(pipelines: Pipelines, pipeline: Pipeline) -> bool:
-    gone = all(is_released(version.engine) for version in pipeline.retired)
-    return gone and pipelines.engines.released and _is_drained(pipelines, pipeline)
+def _has_ended(pipelines: Pipelines, pipeline: Pipeline, now: float) -> bool:
+    gone = all(is_released(version.engine, now) for version in pipeline.retired)
+    return gone and pipelines.engines.released and _is_drained(pipelines, pipeline, now)
 
 
-def has_ended(pipelines: Pipelines, pipeline: Pipeline) -> bool:
-    """Nothing of an unloaded pipeline is left anywhere."""
-    return pipeline.deleted and _has_ended(pipelines, pipeline)
+def has_ended(pipelines: Pipelines, pipeline: Pipeline, now: float) -> bool:
+    """Nothing of an unloaded pipeline is left anywhere, except where nobody answers."""
+    return pipeline.deleted and _has_ended(pipelines, pipeline, now)
 
 
 def _forget_old_versions(pipeline: Pipeline) -> None:

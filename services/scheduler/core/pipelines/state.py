@@ -50,6 +50,8 @@ class Pipeline:
     acked: bool = True
     route_error: str = ""
     """Why an Envoy refused the published plan; it then goes on with the one before."""
+    route_due: float | None = None
+    """When the published plan is offered again, unless every Envoy takes it before; seconds since the epoch."""
 
     @property
     def latest(self) -> PipelineVersion:

@@ -1,0 +1,63 @@
+"""Which timing must be longer than which: the limits that two parts rely on, in one place. All in seconds.
+
+A part that waits for another one has to be more patient than the other is with itself, else it gives up on work that
+is still going well. `tests/contract/test_timing.py` holds the order.
+"""
+
+from typing import Final
+
+# -- an outcome on its way from an agent to the scheduler --------------------------------------------------------
+
+REPORT_ATTEMPTS: Final = 4
+REPORT_TIMEOUT: Final = 10.0
+"""For one attempt of a peer at telling the scheduler what came of an instruction."""
+
+# -- instructions of the scheduler to agents, gateways and dataflow engines --------------------------------------
+
+FIRST_REPEAT: Final = 120.0
+"""An instruction without an answer is sent again after this time, which then doubles up to `LONGEST_REPEAT`, for ever.
+
+Longer than any report takes on its way: what is repeated was lost, or is still being worked on.
+"""
+LONGEST_REPEAT: Final = 600.0
+
+HAND_OVER: Final = 15.0
+"""How long a gateway or engine may take to let go of what others are to take over."""
+MEMBER_PATIENCE: Final = 600.0
+"""A gateway or engine that has answered nothing for so long is passed over: others run the resource instead of it."""
+LET_GO_PATIENCE: Final = 600.0
+"""What a member that was told to stop has not let go of by then is not waited for any more."""
+
+# -- an agent and the scheduler ----------------------------------------------------------------------------------
+
+AGENT_LOAD: Final = 120 * 60.0
+"""What agents allow one load as a whole, unless told otherwise: download, attempts, and waiting for the server."""
+AGENT_UNLOAD: Final = 15 * 60.0
+"""What agents allow one unload, unless told otherwise."""
+ANSWER_MARGIN: Final = 10 * 60.0
+"""What the scheduler waits beyond the agent's own deadline, for the report and for what was still in the way."""
+
+LOST_AGENT: Final = 30.0
+"""That a replica whose agent went away keeps its models: a restarted agent takes over what its server holds."""
+
+# -- the scheduler and Envoy -------------------------------------------------------------------------------------
+
+ROUTE_REFUSED: Final = 30.0
+"""Until routes that an Envoy refused are offered again: another Envoy may have taken its place."""
+ROUTE_UNANSWERED: Final = 120.0
+"""Until routes are offered again that nobody has taken or refused; no Envoy is waited for that long."""
+
+# -- what was deleted --------------------------------------------------------------------------------------------
+
+DELETED_KEPT: Final = 86_400.0
+"""That a deleted model or pipeline can still be asked about."""
+
+
+def load_patience(agent_load: float = AGENT_LOAD, agent_unload: float = AGENT_UNLOAD) -> float:
+    """How long a load may stay without an answer: it may wait in the agent for an unload of the same name."""
+    return agent_load + agent_unload + ANSWER_MARGIN
+
+
+def unload_patience(agent_unload: float = AGENT_UNLOAD) -> float:
+    """How long an unload may stay without an answer."""
+    return agent_unload + ANSWER_MARGIN
