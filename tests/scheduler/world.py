@@ -24,6 +24,8 @@ GRACE_STEPS = 1.0
 """Seconds between two steps."""
 ONE_DAY = 86_000.0
 """Seconds, a little less than deleted models are remembered."""
+REPORT_SECONDS = 60.0
+"""After which an agent gives up a report that it could not deliver."""
 KEEPALIVE_SECONDS = 60.0
 """After which a link that was cut without notice is found to be dead."""
 MAY_WAIT_FOR_AN_EVENT = frozenset({ReplicaState.DRAINING, ReplicaState.LOAD_FAILED})
@@ -47,8 +49,8 @@ class Agent:
     connected: bool = False
     held: dict[VersionKey, pb.Model] = field(default_factory=dict)
     inbox: list[Operation] = field(default_factory=list)
-    outbox: list[tuple[str, VersionKey, int]] = field(default_factory=list)
-    """(event, version, free memory when it happened)."""
+    outbox: list[tuple[str, VersionKey, int, float]] = field(default_factory=list)
+    """(event, version, free memory and time when it happened)."""
     fail_next: set[str] = field(default_factory=set)
     """`load` or `unload`: the next one of these fails."""
     known_since: float = inf
@@ -73,7 +75,7 @@ class Agent:
         if not (same and operation.kind == same[-1].kind == "load"):
             self.inbox.append(operation)
 
-    def work(self, choice: int, now: float = inf) -> None:
+    def work(self, choice: int, now: float) -> None:
         """Carry out one operation. Those of one version keep their order, others run in any order."""
         if not self.inbox or now < self.silent_until:
             return
@@ -91,7 +93,7 @@ class Agent:
             event = "loaded"
         else:
             event = "load_failed"
-        self.outbox.append((event, key, self.free))
+        self.outbox.append((event, key, self.free, now))
 
 
 @dataclass
@@ -176,6 +178,7 @@ class World:
             return
         self.sessions += 1
         agent.session, agent.connected, agent.known_since = self.sessions, True, self.step
+        agent.never_lost = agent.never_lost and agent.honest
         agent.cut_since, agent.honest = None, True
         agent.said.clear()
         agent.inbox.clear()
@@ -206,7 +209,7 @@ class World:
     def deliver(self, agent: Agent) -> None:
         if not agent.outbox:
             return
-        self.report(agent, *agent.outbox.pop(0))
+        self.report(agent, *agent.outbox.pop(0)[:3])
 
     def report(self, agent: Agent, event: str, key: VersionKey, free: int) -> None:
         """An outcome reaches the scheduler, unless the link is dead."""
@@ -263,6 +266,7 @@ class World:
         self.step += 1
         self.now += GRACE_STEPS
         for agent in self.agents.values():
+            agent.outbox = [told for told in agent.outbox if self.now < told[-1] + REPORT_SECONDS]
             if agent.cut_since is not None and self.now >= agent.cut_since + KEEPALIVE_SECONDS:
                 self.disconnect(agent)
         self.effects(self.control.tick(self.now))
@@ -368,7 +372,7 @@ class World:
                 self.check()
             answering = [agent for agent in self.agents.values() if agent is not but]
             for agent in answering:
-                agent.work(0)
+                agent.work(0, self.now)
                 self.deliver(agent)
                 self.check()
             if not (self.waiting or self.flying or any(a.inbox or a.outbox for a in answering)):
