@@ -39,6 +39,8 @@ class AgentPeer:
     may_unload: asyncio.Event = field(default_factory=_set_event)
     """Clear it to keep every unload waiting."""
     held: dict[str, pb.ModelVersion] = field(default_factory=dict)
+    unloaded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something was unloaded."""
     history: list[tuple[str, str]] = field(default_factory=list)
     """(`load` or `unload`, internal name) in the order received."""
 
@@ -101,6 +103,7 @@ class AgentPeer:
             await self.may_unload.wait()
             self.history.append(("unload", internal))
             self.held.pop(internal, None)
+            self.unloaded.set()
         result = pb.ModelEventMessage(
             serverName=self.server,
             replicaIdx=self.replica,

@@ -317,6 +317,26 @@ async def test_agent_events_that_fit_nothing_are_refused(with_iris: Running) -> 
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_an_agent_says_how_long_it_may_take(scheduler: Running) -> None:
+    request = agent_pb2.AgentSubscribeRequest(serverName="ml", replicaConfig=listening_at("127.0.0.1"))
+    with pytest.raises(grpc.aio.AioRpcError, match="invalid seldon-load-seconds 'soon': a whole number") as caught:
+        await scheduler.agents.Subscribe(request, metadata=(("seldon-load-seconds", "soon"),)).read()
+    assert caught.value.code() is INVALID
+
+
+async def test_what_an_agent_loaded_unasked_is_unloaded(with_iris: Running) -> None:
+    second = AgentPeer(with_iris.agent_target, free_port(), free_port(), server="other")
+    await with_iris.add_agent(second)
+    unasked = agent_pb2.ModelEventMessage(
+        serverName="other", modelName="ghost", modelVersion=3, event=agent_pb2.ModelEventMessage.LOADED
+    )
+    await with_iris.agents.AgentEvent(unasked)
+    await with_iris.until("ghost", pb.ModelStatus.ModelTerminated, version=3)
+    async with asyncio.timeout(20):
+        await second.unloaded.wait()
+    assert second.history == [("unload", "ghost_3")]
+
+
 async def test_drain_answers_when_the_models_answer_elsewhere(with_iris: Running) -> None:
     other = AgentPeer(with_iris.agent_target, free_port(), free_port(), server="other")
     await with_iris.add_agent(other)

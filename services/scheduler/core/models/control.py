@@ -13,10 +13,11 @@ from services.scheduler.core.effects import BecameReady, Effect, ModelChanged, S
 from services.scheduler.core.effects import ServerChanged as ServerChangedEffect
 from services.scheduler.core.members.rounds import hurry as hurry_members
 from services.scheduler.core.models import definition
+from services.scheduler.core.models.copies import has_left, set_replica
 from services.scheduler.core.models.definition import Change
 from services.scheduler.core.models.dues import hurry, is_due, is_over, next_due
 from services.scheduler.core.models.inventory import Announced, forget_orphans, take_inventory
-from services.scheduler.core.models.reconcile import has_left, reconcile, republish, set_replica
+from services.scheduler.core.models.reconcile import reconcile, republish
 from services.scheduler.core.retries import LOAD_FAILED, after_failure, after_success
 from services.scheduler.core.routing import NO_ROUTE
 from services.scheduler.core.state import (

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from services.scheduler.core.models.reconcile import has_left, waited_for_until
+from services.scheduler.core.models.copies import has_left
+from services.scheduler.core.models.silence import waited_for_until
 from services.scheduler.core.routing import NO_ROUTE
 from services.scheduler.core.state import Model, ReplicaKey, ReplicaState, State, Version
 from shared import timing

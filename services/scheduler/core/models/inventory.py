@@ -5,8 +5,8 @@ from typing import Final
 
 from mlops.scheduler import scheduler_pb2 as pb
 
+from services.scheduler.core.models.copies import has_left, set_replica
 from services.scheduler.core.models.definition import Change, compare
-from services.scheduler.core.models.reconcile import has_left, set_replica
 from services.scheduler.core.state import (
     LOADED,
     LOADING,

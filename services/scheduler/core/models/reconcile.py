@@ -4,13 +4,14 @@
 """
 
 from dataclasses import replace
-from math import inf
 
 from services.scheduler.core.effects import Effect, ModelChanged, PublishRoutes, SaveModel, SendLoad, SendUnload
+from services.scheduler.core.models.copies import has_left, note_told, set_replica
 from services.scheduler.core.models.definition import need_of
 from services.scheduler.core.models.placement import Placement, ReplicaOffer, ServerOffer, place
 from services.scheduler.core.models.route_plan import plan_routes
-from services.scheduler.core.retries import UNANSWERED, after_failure
+from services.scheduler.core.models.silence import disown_unanswered, give_up_silent, unload_unanswered
+from services.scheduler.core.retries import UNANSWERED
 from services.scheduler.core.state import (
     GONE,
     LEAVING,
@@ -18,18 +19,15 @@ from services.scheduler.core.state import (
     LOADING,
     SERVING,
     Model,
-    Orphan,
     Replica,
     ReplicaKey,
     ReplicaState,
     ReplicaStatus,
-    Retry,
     Server,
     State,
     Version,
     VersionKey,
 )
-from services.scheduler.core.times import iso
 from shared import timing
 
 _PLACED = LOADING | LOADED
@@ -54,38 +52,6 @@ def reconcile(state: State, model: Model, now: float, *, retry: bool = False) ->
     effects += _publish(state, model, now)
     effects.append(ModelChanged(model.name))
     return effects
-
-
-def set_replica(
-    state: State,
-    key: VersionKey,
-    version: Version,
-    index: int,
-    new: ReplicaState,
-    now: float,
-    reason: str = "",
-    *,
-    told: int = 0,
-    due: float | None = None,
-) -> None:
-    """Move one copy to a state and keep the replica's own books (copies, memory) in step.
-
-    `told` counts instructions without an answer: of a copy that has failed, those that its agent may still follow.
-    """
-    version.replicas[index] = ReplicaStatus(new, now, reason, told, due)
-    replica = state.replica(ReplicaKey(version.server or "", index))
-    if replica is None:
-        return
-    if new in GONE and new is not ReplicaState.UNLOAD_FAILED:
-        replica.copies.discard(key)
-    else:
-        replica.copies.add(key)
-    if new in LOADING | SERVING:
-        replica.memory.take(key, version.needed_bytes, held=new in SERVING)
-    elif new in LEAVING or new is ReplicaState.UNLOAD_FAILED or told:
-        replica.memory.leaving(key)  # whatever its agent was told last, the copy may be there until it answers
-    else:
-        replica.memory.release(key)
 
 
 def offers(state: State, version: Version) -> list[ServerOffer]:
@@ -133,13 +99,13 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
     else:
         _note_placed(state, model)
     if placement.server is None:
-        _unload_unanswered(state, key, version, now)
+        unload_unanswered(state, key, version, now)
         return []
     effects: list[Effect] = []
     if version.server != placement.server:
         if not has_left(version):
             return _move(state, model, now)
-        _disown_unanswered(model, version, now)
+        disown_unanswered(model, version, now)
         version.server, version.replicas = placement.server, {}
         effects.append(SaveModel(model.name))
     for index in placement.replicas:
@@ -151,54 +117,10 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
 
 def _give_up_failed(state: State, key: VersionKey, version: Version, now: float, *, keep: tuple[int, ...] = ()) -> None:
     """A failed copy that another one takes the place of no longer counts."""
-    _unload_unanswered(state, key, version, now, keep=keep)
+    unload_unanswered(state, key, version, now, keep=keep)
     for index, status in list(version.replicas.items()):
         if status.state is ReplicaState.LOAD_FAILED and index not in keep:
             set_replica(state, key, version, index, ReplicaState.UNLOADED, now, status.reason)
-
-
-def give_up_silent(state: State, model: Model, now: float) -> bool:
-    """What an agent has been told again and again without an answer has failed there. True when a load has."""
-    loads = False
-    for version in model.versions.values():
-        key = VersionKey(model.name, version.number)
-        for index, status in list(version.replicas.items()):
-            replica = state.replica(ReplicaKey(version.server or "", index))
-            if replica is None or not replica.connected or now < waited_for_until(status, replica):
-                continue
-            reason = f"the agent of {version.server}/{index} has not answered since {iso(status.since)}"
-            if status.state is ReplicaState.LOADING:
-                set_replica(state, key, version, index, ReplicaState.LOAD_FAILED, now, reason, told=status.told)
-                version.retry = Retry(version.retry.attempts + 1, None, reason)
-                loads = True
-            else:
-                set_replica(state, key, version, index, ReplicaState.UNLOAD_FAILED, now, reason)
-                version.retry = after_failure(version.retry, now, reason)
-    return loads
-
-
-def waited_for_until(status: ReplicaStatus, replica: Replica) -> float:
-    """When a copy whose agent answers nothing is given up there; infinite when no answer is waited for."""
-    if status.state is ReplicaState.LOADING:
-        return status.since + replica.load_patience
-    return status.since + replica.unload_patience if status.state is ReplicaState.UNLOADING else inf
-
-
-def _unload_unanswered(
-    state: State, key: VersionKey, version: Version, now: float, *, keep: tuple[int, ...] = ()
-) -> None:
-    """An agent that did not answer may load the copy yet: it is told to unload what is wanted elsewhere."""
-    for index, status in list(version.replicas.items()):
-        if status.state is ReplicaState.LOAD_FAILED and status.told and index not in keep:
-            new = ReplicaState.UNLOAD_ENVOY_REQUESTED
-            set_replica(state, key, version, index, new, now, status.reason)
-
-
-def _disown_unanswered(model: Model, version: Version, now: float) -> None:
-    """The same for a version that goes on at another server."""
-    for index, status in version.replicas.items():
-        if status.state is ReplicaState.LOAD_FAILED and status.told:
-            model.orphans[ReplicaKey(version.server or "", index), version.number] = Orphan(status.reason, now)
 
 
 def _shrink(state: State, key: VersionKey, version: Version, placed: list[int], now: float) -> None:
@@ -318,22 +240,12 @@ def _instruct(state: State, model: Model, version: Version, now: float) -> list[
         elif not replica.connected:
             continue
         elif status.state is ReplicaState.LOAD_REQUESTED or (status.state is ReplicaState.LOADING and again):
-            _note_told(state, key, version, index, ReplicaState.LOADING, now)
+            note_told(state, key, version, index, ReplicaState.LOADING, now)
             effects.append(SendLoad(to, key))
         elif status.state is ReplicaState.UNLOAD_REQUESTED or (status.state is ReplicaState.UNLOADING and again):
-            _note_told(state, key, version, index, ReplicaState.UNLOADING, now)
+            note_told(state, key, version, index, ReplicaState.UNLOADING, now)
             effects.append(SendUnload(to, key))
     return effects
-
-
-def _note_told(state: State, key: VersionKey, version: Version, index: int, new: ReplicaState, now: float) -> None:
-    """An instruction is on its way, for the first time or once more: agents take a repeated one as the same one."""
-    before = version.replicas[index]
-    repeated = before.state is new
-    told = before.told + 1 if repeated else 1
-    since = before.since if repeated else now
-    reason = "" if new is ReplicaState.LOADING else before.reason
-    set_replica(state, key, version, index, new, since, reason, told=told, due=now + UNANSWERED.after(told))
 
 
 def _clear_orphans(state: State, model: Model, now: float) -> list[Effect]:
@@ -358,11 +270,6 @@ def _forget_old_versions(model: Model) -> list[Effect]:
     for version in finished:
         del model.versions[version.number]
     return [SaveModel(model.name)] if finished else []
-
-
-def has_left(version: Version) -> bool:
-    """Nothing is left of it on any server; a failed unload is kept, so that it can be seen and tried again."""
-    return version.is_inactive and not version.indexes(frozenset({ReplicaState.UNLOAD_FAILED}))
 
 
 def _publish(state: State, model: Model, now: float) -> list[Effect]:
