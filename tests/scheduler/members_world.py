@@ -33,6 +33,8 @@ from shared.owners import share
 from tests.scheduler.world import restored
 
 PARTITIONS = 12
+LONG_SILENCE = 3_600.0
+"""Longer than the scheduler waits for any answer; seconds."""
 KEEPALIVE_SECONDS = 60.0
 """After which a link that was cut without notice is found to be dead."""
 GATEWAY = "gateway"
@@ -394,7 +396,7 @@ class MembersWorld:
             peer.fail_next, peer.silent_until = False, 0.0
             if not (peer.connected and peer.honest) or peer.cut_since is not None:
                 self.connect(peer, fresh=False)
-        silent.silent_until = self.now + 3 * 3_600
+        silent.silent_until = self.now + LONG_SILENCE
         while self.now < silent.silent_until - 1:
             self._drain_queues()
             self.wait(3_600)

@@ -22,8 +22,8 @@ from tests.scheduler.builders import replica
 
 GRACE_STEPS = 1.0
 """Seconds between two steps."""
-ONE_DAY = 86_000.0
-"""Seconds, a little less than deleted models are remembered."""
+LONG_SILENCE = 4 * 3_600.0
+"""Longer than the scheduler waits for any answer; seconds."""
 REPORT_SECONDS = 60.0
 """After which an agent gives up a report that it could not deliver."""
 KEEPALIVE_SECONDS = 60.0
@@ -319,20 +319,20 @@ class World:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def endure(self, silent: Agent) -> None:
-        """All are back but one, which is connected, takes what it is told, and answers nothing for a whole day."""
+        """All are back but one, which is connected, takes what it is told, and answers nothing for hours."""
         for agent in self.agents.values():
             agent.fail_next.clear()
             if not agent.honest or agent.cut_since is not None:
                 self.disconnect(agent)
             self.connect(agent)
             agent.silent_until = 0.0
-        silent.silent_until = self.now + ONE_DAY
+        silent.silent_until = self.now + LONG_SILENCE
         while self.now < silent.silent_until - 1:
             self._drain_queues(but=silent)
             for model in list(self.control.state.models.values()):
                 if model.route_error and not model.deleted:
                     self.load(model.latest.definition)
-            self.wait(ONE_DAY)
+            self.wait(LONG_SILENCE)
             self.tick()
         self._drain_queues(but=silent)
 
