@@ -4,6 +4,9 @@ from itertools import pairwise
 
 import pytest
 
+from services.scheduler.core.models.explain import explain_model
+from services.scheduler.core.models.lifecycle import version_status
+from services.scheduler.core.models.status import reason_with_retry
 from services.scheduler.core.state import ReplicaKey, ReplicaState
 from shared import timing
 from tests.scheduler.trace import Trace, expect, fresh, served
@@ -71,6 +74,34 @@ def test_the_only_agent_is_told_again_for_ever_and_answers_in_the_end() -> None:
     trace.loaded("ml/0", "iris_1")
     trace.ack("iris")
     assert "iris_1 is ModelAvailable" in trace.text
+
+
+def test_status_and_explain_say_who_is_waited_for_and_until_when() -> None:
+    trace = fresh()
+    trace.agent("ml/0")
+    trace.load("iris")
+    trace.wait(120)
+    model = trace.control.state.models["iris"]
+    status = version_status(model, model.latest)
+    reason = "loading on ml replica 0; told 2 times without an answer, again at 1970-01-01T00:06:00Z"
+    assert reason_with_retry(status.reason, model.latest, status.state) == reason
+    explained = explain_model(trace.control, "iris")
+    assert explained["reason"] == reason
+    (copy,) = explained["versions"][0]["replicas"]
+    assert copy["waits"] == {
+        "owner": "agent of ml/0",
+        "reason": "told to load it 2 times without an answer",
+        "due": "1970-01-01T00:06:00Z",
+    }
+    trace.agent_lost("ml/0")
+    (copy,) = explain_model(trace.control, "iris")["versions"][0]["replicas"]
+    assert copy["waits"]["due"] == "1970-01-01T00:02:30Z"
+    trace.agent("ml/0", "iris_1")
+    explained = explain_model(trace.control, "iris")
+    assert explained["route"]["waits"]["owner"] == explained["versions"][0]["replicas"][0]["waits"]["owner"] == "Envoy"
+    trace.ack("iris")
+    explained = explain_model(trace.control, "iris")
+    assert explained["route"]["waits"] is explained["versions"][0]["replicas"][0]["waits"] is None
 
 
 def test_loading_it_again_tells_a_silent_agent_at_once() -> None:

@@ -81,6 +81,10 @@ def reason_with_retry(reason: str, version: Version, state: ModelState) -> str:
     """Whoever reads of a failure also reads when it is tried again."""
     if version.retry.due is not None:
         return f"{reason}; tried again at {iso(version.retry.due)}"
+    silent = [status for status in version.replicas.values() if status.told > 1 and status.due is not None]
+    if silent:
+        times, due = max(status.told for status in silent), min(status.due or 0.0 for status in silent)
+        return f"{reason}; told {times} times without an answer, again at {iso(due)}"
     if state is ModelState.SCHEDULE_FAILED:
         return f"{reason}; tried again as soon as a server joins, memory is freed or a model goes"
     return reason
