@@ -59,6 +59,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
             _log.info("agent left", server=key.server, replica=key.replica)
 
     async def AgentEvent(self, request: pb.ModelEventMessage, context: Any) -> pb.ModelEventResponse:
+        validate_name("model", request.modelName)
         where = ReplicaKey(request.serverName, request.replicaIdx)
         key = VersionKey(request.modelName, request.modelVersion)
         free, control = request.availableMemoryBytes, self._engine.control

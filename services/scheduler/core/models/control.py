@@ -12,21 +12,18 @@ from mlops.scheduler import scheduler_pb2 as pb
 from services.scheduler.core.effects import BecameReady, Effect, ModelChanged, SaveModel, SaveServer
 from services.scheduler.core.effects import ServerChanged as ServerChangedEffect
 from services.scheduler.core.members.rounds import hurry as hurry_members
-from services.scheduler.core.models import definition
+from services.scheduler.core.models import definition, results
 from services.scheduler.core.models.copies import has_left, set_replica
 from services.scheduler.core.models.definition import Change
 from services.scheduler.core.models.dues import hurry, is_due, is_over, next_due
 from services.scheduler.core.models.inventory import Announced, forget_orphans, take_inventory
 from services.scheduler.core.models.reconcile import reconcile, republish
-from services.scheduler.core.retries import LOAD_FAILED, after_failure, after_success
+from services.scheduler.core.retries import after_success
 from services.scheduler.core.routing import NO_ROUTE
 from services.scheduler.core.state import (
-    LEAVING,
     LOADED,
     LOADING,
-    SERVING,
     Model,
-    Orphan,
     Replica,
     ReplicaKey,
     ReplicaState,
@@ -37,7 +34,7 @@ from services.scheduler.core.state import (
 )
 from services.scheduler.core.timers import Timers
 from shared import timing
-from shared.errors import NotFound, RejectedRequest, StateConflict
+from shared.errors import NotFound, RejectedRequest
 
 
 @dataclass(slots=True)
@@ -218,93 +215,25 @@ class Control:
         self, where: ReplicaKey, key: VersionKey, free: int, info: pb.ModelRuntimeInfo | None, now: float
     ) -> list[Effect]:
         """An agent finished loading; a copy that nobody asked for is unloaded. Raises StateConflict for a stranger."""
-        version = self._copy(where, key)
-        if version is None:
-            return self._unasked_copy(where, key, free, now)
-        if version.runtime_info is None and info is not None:
-            version.runtime_info = info
-        state = version.replicas[where.replica].state
-        if state in LOADING or state in (ReplicaState.LOAD_FAILED, ReplicaState.UNLOADED):
-            set_replica(self.state, key, version, where.replica, ReplicaState.LOADED, now)
-            version.retry = after_success(version)
-        return self._after_result(where, key, free, now)
-
-    def _unasked_copy(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
-        """What is in nobody's books takes memory all the same: it goes the way of everything that is deleted."""
-        model = self.state.models.get(key.model)
-        if model is None:
-            definition_of_name = pb.Model(meta=pb.MetaData(name=key.model))
-            model = Model(key.model, {key.version: Version(key.version, definition_of_name, now)}, deleted_at=now)
-            self.state.models[key.model] = model
-        model.orphans.setdefault((where, key.version), Orphan("nobody asked for it", now))
-        replica, known = self.state.replica(where), model.versions.get(key.version)
-        if replica is not None and known is not None:
-            replica.memory.take(key, known.needed_bytes, held=True)
-        return [SaveModel(key.model), *self._after_result(where, key, free, now)]
+        unknown = key.model not in self.state.models
+        results.loaded(self.state, where, key, info, now)
+        saved: list[Effect] = [SaveModel(key.model)] if unknown else []
+        return [*saved, *self._after_result(where, key, free, now)]
 
     def load_failed(self, where: ReplicaKey, key: VersionKey, free: int, reason: str, now: float) -> list[Effect]:
         """An agent gave up on a load; it is tried again later. Raises StateConflict for a copy nobody asked for."""
-        version = self._known_copy(where, key)
-        status = version.replicas[where.replica]
-        if status.state in LOADING | SERVING or (status.state is ReplicaState.LOAD_FAILED and status.told):
-            # One that served may do so still: an answer of long ago can come late.
-            told = 1 if status.state in SERVING else 0
-            set_replica(self.state, key, version, where.replica, ReplicaState.LOAD_FAILED, now, reason, told=told)
-            version.retry = after_failure(version.retry, now, reason)
+        results.load_failed(self.state, where, key, reason, now)
         return self._after_result(where, key, free, now)
 
     def unloaded(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
-        """An agent finished unloading. Raises StateConflict for a copy nobody asked for.
-
-        The answer to an instruction of long ago changes nothing; a copy that was thought to serve is loaded again.
-        """
-        if self._orphan(where, key) is not None:
-            del self.state.models[key.model].orphans[where, key.version]
-            self._release(where, key)
-            return self._after_result(where, key, free, now)
-        version = self._known_copy(where, key)
-        status = version.replicas[where.replica]
-        if status.state in LOADED:
-            set_replica(self.state, key, version, where.replica, ReplicaState.LOAD_REQUESTED, now)
-        elif status.state in LEAVING or status.state in (ReplicaState.UNLOAD_FAILED, ReplicaState.DRAINING):
-            set_replica(self.state, key, version, where.replica, ReplicaState.UNLOADED, now, status.reason)
+        """An agent finished unloading. Raises StateConflict for a copy nobody asked for."""
+        results.unloaded(self.state, where, key, now)
         return self._after_result(where, key, free, now)
 
     def unload_failed(self, where: ReplicaKey, key: VersionKey, free: int, reason: str, now: float) -> list[Effect]:
         """An agent could not unload; it is tried again later. Raises StateConflict for a copy nobody asked for."""
-        orphan = self._orphan(where, key)
-        if orphan is not None:
-            orphan.failures, orphan.told, orphan.reason = orphan.failures + 1, 0, reason
-            orphan.due = now + LOAD_FAILED.after(orphan.failures)
-            return self._after_result(where, key, free, now)
-        version = self._known_copy(where, key)
-        state = version.replicas[where.replica].state
-        if state in LEAVING or state is ReplicaState.UNLOADED:
-            set_replica(self.state, key, version, where.replica, ReplicaState.UNLOAD_FAILED, now, reason)
-            version.retry = after_failure(version.retry, now, reason)
+        results.unload_failed(self.state, where, key, reason, now)
         return self._after_result(where, key, free, now)
-
-    def _orphan(self, where: ReplicaKey, key: VersionKey) -> Orphan | None:
-        model = self.state.models.get(key.model)
-        return model.orphans.get((where, key.version)) if model is not None else None
-
-    def _release(self, where: ReplicaKey, key: VersionKey) -> None:
-        replica = self.state.replica(where)
-        if replica is not None:
-            replica.memory.release(key)
-
-    def _copy(self, where: ReplicaKey, key: VersionKey) -> Version | None:
-        """The version, when the books have a copy of it there. Raises StateConflict for an unknown replica."""
-        if self.state.replica(where) is None:
-            raise StateConflict(f"server {where.server} replica {where.replica} is not registered")
-        version = self.state.version(key)
-        return version if version and version.server == where.server and where.replica in version.replicas else None
-
-    def _known_copy(self, where: ReplicaKey, key: VersionKey) -> Version:
-        version = self._copy(where, key)
-        if version is None:
-            raise StateConflict(f"model {key.model} version {key.version} is not on {where.server}/{where.replica}")
-        return version
 
     def _after_result(self, where: ReplicaKey, key: VersionKey, free: int, now: float) -> list[Effect]:
         replica = self.state.replica(where)
