@@ -355,7 +355,7 @@ class MembersWorld:
                 ]
                 for deployment in deployments
                 for each in deployment.assignments.values()
-                if not deployment.wanted and each.phase is Phase.STARTING
+                if not deployment.wanted
             }
             lets_go = [
                 each.since + timing.HAND_OVER
@@ -363,7 +363,8 @@ class MembersWorld:
                 if each.phase in LEAVING and not each.abandoned and kind != GATEWAY
             ]
             for member, assignment in assignments:
-                if assignment.phase in LASTING or (kind == GATEWAY and member not in self._owners(name)):
+                to_go = member not in self._owners(name) or not deployments[0].wanted
+                if assignment.phase in LASTING or (kind == GATEWAY and to_go and assignment.phase not in LEAVING):
                     continue  # a gateway that is to go is told so when Envoy sends nothing there any more
                 about = (kind, name, member, assignment, due)
                 again = assignment.due if assignment.due is not None else assignment.since + timing.HAND_OVER
