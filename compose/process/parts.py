@@ -132,6 +132,8 @@ def _triton(settings: Settings, home: Home, libpython: Path | None) -> Program:
             f"--backend-directory={triton_backends(home)}",
             f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(home)}",
             "--model-control-mode=explicit",
+            # A model that hangs while it is loaded keeps one of these for ever.
+            "--model-load-thread-count=32",
             "--strict-readiness=false",
             f"--exit-timeout-secs={exit_timeout}",
             f"--http-address={settings.bind_host}",

@@ -113,6 +113,8 @@ class Agent:
             load_seconds=self._settings.max_load_elapsed_time_minutes * 60.0,
             unload_attempts=self._settings.max_unload_retry_count,
             unload_seconds=self._settings.max_unload_elapsed_time_minutes * 60.0,
+            server_load_seconds=self._settings.server_load_timeout_seconds,
+            server_unload_seconds=self._settings.server_unload_timeout_seconds,
         )
 
     def _link(self, tracer: Tracer) -> SchedulerLink:

@@ -87,6 +87,14 @@ class AgentSettings(TracingSettings):
         ge=1,
     )
     """Minutes that attempts to unload a model may take together."""
+    server_load_timeout_seconds: int = setting(
+        600, "server-load-timeout-seconds", "SELDON_SERVER_LOAD_TIMEOUT_SECONDS", ge=1
+    )
+    """How long the server may take to load one model that is on its disk."""
+    server_unload_timeout_seconds: int = setting(
+        120, "server-unload-timeout-seconds", "SELDON_SERVER_UNLOAD_TIMEOUT_SECONDS", ge=1
+    )
+    """How long the server may take to take one model out of its memory."""
     max_load_retry_count: int = setting(5, "max-load-retry-count", "SELDON_MAX_LOAD_RETRY_COUNT", ge=1)
     """How often loading a model is tried."""
     max_unload_retry_count: int = setting(1, "max-unload-retry-count", "SELDON_MAX_UNLOAD_RETRY_COUNT", ge=1)

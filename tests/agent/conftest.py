@@ -135,6 +135,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         str(binaries / "bin" / "tritonserver"),
         f"--backend-directory={backends}",
         "--model-control-mode=explicit",
+        "--model-load-thread-count=32",
         f"--model-repository={folder / 'models'}",
         "--http-address=127.0.0.1",
         f"--http-port={http_port}",

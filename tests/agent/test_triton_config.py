@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.repository.text_proto import parse, unquote
-from services.agent.repository.triton_config import cpu_instances, with_name
+from services.agent.repository.triton_config import cpu_instances, parse_config, with_name
 from shared.errors import InvalidInput
 
 FULL = """\
@@ -44,8 +43,7 @@ def test_strings_and_comments_never_confuse(own: str, others: list[str], comment
     inner = "".join(f"  parameters {{ name: {quoted(other)} }}\n" for other in others)
     config = f"# {comment}\n{inner}name: {quoted(own)}\n{inner}"
     renamed = with_name(config, "m_1")
-    (name,) = [field for field in parse(renamed) if field.name == "name"]
-    assert unquote(str(name.value)) == "m_1"
+    assert parse_config(renamed).name == "m_1"
     assert with_name(renamed, "other") == with_name(config, "other")
     assert renamed == config.replace(f"\nname: {quoted(own)}\n", '\nname: "m_1"\n')
 
@@ -62,15 +60,42 @@ def test_strings_and_comments_never_confuse(own: str, others: list[str], comment
     ],
 )
 def test_copies_in_main_memory(config: str, count: int) -> None:
-    assert cpu_instances(config) == count
+    assert cpu_instances(parse_config(config)) == count
 
 
 @pytest.mark.parametrize(
-    "config", ['name: "open', "name", "a { b: 1", "}", "a: [1, 2", "a: ]", "?", "{" * 5, "a {" * 200]
+    "config",
+    ['name: "open', "name", "a { b: 1", "}", "a: [1, 2", "?", "{" * 5, "name: 'a' name: 'b'", "name: 3"],
 )
 def test_broken_files_are_named(config: str) -> None:
-    with pytest.raises(InvalidInput, match="line 1"):
+    with pytest.raises(InvalidInput, match=r"config\.pbtxt is not protobuf text format: line 1: "):
         with_name(config, "m_1")
+
+
+def test_a_value_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="not protobuf text format"):
+        with_name("a: ]", "m_1")
+
+
+def test_what_is_nested_without_end_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="nested too deeply"):
+        with_name("a {" * 100_000, "m_1")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        'foo: name name: "mine"',
+        "a < name: 'x' > name :'mi' 'ne'",
+        'instance_group [{ name: "inner" }] # name: "c"\r\n name: "mine"',
+        'model_warmup [ { name: "w" inputs [ { key: "x" } ] } ] name: "mine"',
+    ],
+)
+def test_only_the_models_own_name_is_meant(config: str) -> None:
+    assert parse_config(config).name == "mine"
+    renamed = with_name(config, "m_1")
+    assert parse_config(renamed).name == "m_1"
+    assert renamed.count("name") == config.count("name")
 
 
 @given(st.text(max_size=60))

@@ -20,7 +20,9 @@ from services.agent.core.holdings import (
 )
 from services.agent.core.recovery import Recovery, plan_recovery
 from services.agent.metrics.endpoint import AgentMetrics
+from services.agent.models.server_cleanup import ServerCleanup
 from services.agent.models.state_files import StateFiles
+from services.agent.models.turns import Turns
 from services.agent.repository.folders import Repository
 from services.agent.server.client import InferenceServer
 from services.agent.spans import DOWNLOAD, LOAD, Request, begin
@@ -28,6 +30,7 @@ from services.agent.storage.artifacts import Artifacts
 from shared.backoff import exponential
 from shared.errors import DeadlineExceeded, NotFound, SeldonError, Unavailable
 from shared.logs import logger
+from shared.threads import to_its_end
 from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import OFF, Tracer
 
@@ -35,6 +38,9 @@ _log = logger("models")
 
 _PARALLEL_SERVER_LOADS = 8
 _PARALLEL_RELOADS = 4
+_LONG_LOAD_SECONDS = 2.0
+"""A load that takes longer does not hold up those behind it any more."""
+_CLEAN_UP_SECONDS = 5.0
 
 ReloadFailed = Callable[[agent_pb2.ModelVersion, str], Awaitable[None]]
 
@@ -46,12 +52,15 @@ class Limits:
     """For one load as a whole: download, attempts and waiting for the server."""
     unload_attempts: int
     unload_seconds: float
+    server_load_seconds: float
+    """For the server alone, to load one model once."""
+    server_unload_seconds: float
 
 
 class Models:
     """Joins the bookkeeping (`holdings`) with disk, rclone and inference server.
 
-    Per internal name there is one lock; whoever holds it may change that model.
+    Per internal name there is one lock; whoever holds it may change that model. No model waits for another's server.
     """
 
     def __init__(
@@ -76,8 +85,9 @@ class Models:
         self._locks: dict[str, asyncio.Lock] = {}
         self._bringing_back: dict[str, asyncio.Task[int]] = {}
         self._waiting: Counter[str] = Counter()
-        self._server_loads = asyncio.Semaphore(_PARALLEL_SERVER_LOADS)
-        self._reloads = asyncio.Semaphore(_PARALLEL_RELOADS)
+        self._cleanup = ServerCleanup(server)
+        self._server_loads = Turns(_PARALLEL_SERVER_LOADS, _LONG_LOAD_SECONDS)
+        self._reloads = Turns(_PARALLEL_RELOADS, _LONG_LOAD_SECONDS)
 
     @contextlib.asynccontextmanager
     async def _locked(self, internal: str) -> AsyncIterator[None]:
@@ -96,6 +106,7 @@ class Models:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._cleanup.close()
 
     async def take_up(self) -> None:
         """Read what an earlier process held; `reconcile` then tells what the server still has of it."""
@@ -136,11 +147,7 @@ class Models:
                 await self._load_into_server(internal, span)
             described = _with_runtime(definition, runtime)
             await asyncio.to_thread(self._state_files.write, internal, described)
-        except asyncio.CancelledError:
-            await self._discard(internal)
-            raise
-        except Exception as error:
-            await self._take_back(internal)
+        except BaseException as error:
             await self._discard(internal)
             if isinstance(error, TimeoutError):
                 sentence = f"load of {internal} not finished after {self._limits.load_seconds:.0f} s"
@@ -153,7 +160,7 @@ class Models:
 
     async def _download(self, internal: str, spec: scheduler_pb2.ModelSpec) -> scheduler_pb2.ModelRuntimeInfo:
         async with self._artifacts.downloaded(internal, spec, self._limits.load_seconds) as folder:
-            return await asyncio.to_thread(self._repository.build, folder, internal, spec)
+            return await to_its_end(self._repository.build, folder, internal, spec)
 
     async def _load_into_server(self, internal: str, span: Span) -> None:
         """Attempts are for failures that may pass; waiting for a server that is down does not use one up."""
@@ -161,8 +168,9 @@ class Models:
         for attempt in range(1, self._limits.load_attempts + 1):
             await self._server.wait_live(self._limits.load_seconds)
             try:
-                async with self._server_loads:
-                    await self._server.load(internal, self._limits.load_seconds, span)
+                async with self._server_loads.turn():
+                    self._cleanup.give_up(internal)
+                    await self._server.load(internal, self._limits.server_load_seconds, span)
                 return
             except Unavailable as error:
                 _log.warning("load failed, may pass", model=internal, attempt=attempt, reason=str(error))
@@ -170,20 +178,22 @@ class Models:
                     raise
             await asyncio.sleep(next(delays))
 
-    async def _take_back(self, internal: str) -> None:
-        """Free what the server may have taken for a load that failed or was given up."""
-        held = self.holdings.get(internal)
-        if held is not None and held.state is ModelState.LOADING:
-            with contextlib.suppress(SeldonError):
-                await self._server.unload(internal)
-
     async def _discard(self, internal: str) -> None:
-        """Leave nothing of a model that did not load here. What the server still has of it, `reconcile` finds."""
+        """Leave nothing of a model that did not load, neither here nor in the server."""
+        held = self.holdings.get(internal)
         self.holdings.drop(internal)
-        await asyncio.shield(asyncio.to_thread(self._repository.remove, internal))
+        if held is not None and held.state is ModelState.LOADING:
+            self._cleanup.begin(internal)
+        await to_its_end(self._repository.remove, internal)
 
     async def unload(self, internal: str, span: Span = NO_SPAN) -> None:
-        """Take a model out of the server and remove its files; an unknown one is fine. Raises SeldonError."""
+        """Take a model out of the server and remove its files; an unknown one is fine. Raises SeldonError.
+
+        One that is being loaded again is not waited for.
+        """
+        bringing = self._bringing_back.get(internal)
+        if bringing is not None:
+            bringing.cancel()
         async with self._locked(internal):
             held = self.holdings.get(internal)
             if held is not None:
@@ -195,10 +205,14 @@ class Models:
         try:
             # First of all: a model without this file is removed if the agent ends in the middle.
             await asyncio.to_thread(self._state_files.remove, internal)
-            async with asyncio.timeout(self._limits.unload_seconds):
-                await self._unload_from_server(internal, span)
+            if held.state is ModelState.LOADED:
+                async with asyncio.timeout(self._limits.unload_seconds):
+                    await self._unload_from_server(internal, span)
+            else:
+                # The server may never answer for a model that it never managed to load.
+                self._cleanup.begin(internal)
         except BaseException as error:
-            await asyncio.shield(asyncio.to_thread(self._state_files.write, internal, held.definition))
+            await to_its_end(self._state_files.write, internal, held.definition)
             self.holdings.change(internal, held.state)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(f"unload of {internal} not finished in time") from None
@@ -209,7 +223,7 @@ class Models:
         delays = exponential(first=0.2, cap=5.0)
         for attempt in range(1, self._limits.unload_attempts + 1):
             try:
-                await self._server.unload(internal, span)
+                await self._server.unload(internal, self._limits.server_unload_seconds, span)
                 return
             except Unavailable:
                 if not await self._server.live():
@@ -242,7 +256,12 @@ class Models:
             bringing = asyncio.create_task(work, name=f"bring back {internal}")
             self._bringing_back[internal] = bringing
             bringing.add_done_callback(lambda done: self._brought_back(internal, done, request))
-        return await asyncio.shield(bringing)
+        try:
+            return await asyncio.shield(bringing)
+        except asyncio.CancelledError:
+            if bringing.cancelled() and not _being_cancelled():
+                raise NotFound(f"model {internal} is being unloaded from this replica") from None
+            raise
 
     def _brought_back(self, internal: str, done: asyncio.Task[int], request: Request | None) -> None:
         del self._bringing_back[internal]
@@ -300,13 +319,16 @@ class Models:
         return plan.reload
 
     async def _clean_up(self, plan: Recovery) -> None:
+        begun = []
         for internal in plan.unload | plan.remove:
             async with self._locked(internal):
                 if self.holdings.get(internal) is not None:
-                    continue  # loaded meanwhile
+                    continue  # loaded meanwhile, or held and about to be loaded again
                 if internal in plan.unload:
-                    await self._server.unload(internal)
+                    self._cleanup.begin(internal)
+                    begun.append(internal)
                 await asyncio.to_thread(self._repository.remove, internal)
+        await self._cleanup.settled(begun, _CLEAN_UP_SECONDS)
         for internal in plan.forget:
             await self._forget(internal)
 
@@ -315,7 +337,7 @@ class Models:
         await asyncio.gather(*(self._restore(internal, failed) for internal in sorted(names)))
 
     async def _restore(self, internal: str, failed: ReloadFailed) -> None:
-        async with self._reloads:
+        async with self._reloads.turn():
             held = self.holdings.get(internal)
             if held is None or held.state is not ModelState.LOST:
                 return
@@ -327,8 +349,14 @@ class Models:
                 _log.error("reload failed", model=internal, reason=str(error))
                 async with self._locked(internal):
                     if self.holdings.get(internal) is not None:
+                        self._cleanup.begin(internal)
                         await self._forget(internal)
                 await failed(held.definition, str(error))
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _with_runtime(

@@ -39,17 +39,23 @@ class Operations:
         self._finished: dict[str, int] = {}
         """Arrival number of the newest finished operation, of models with operations pending."""
         self._loading: dict[str, agent_pb2.ModelVersion] = {}
+        self._loads: dict[str, asyncio.Task[None]] = {}
 
     def accept(self, message: agent_pb2.ModelOperationMessage) -> None:
-        """Start an operation. A load that is already under way is joined: its outcome is reported once."""
+        """Start an operation. A load that is already under way is joined: its outcome is reported once.
+
+        Any other wish ends the load that is under way, which then has no outcome: nobody waits for a server that hangs.
+        """
         definition = message.modelVersion
         internal = internal_name_of(definition)
         if message.operation == Operation.LOAD_MODEL:
             under_way = self._loading.get(internal)
             if under_way is not None and same_model(under_way, definition):
                 return
+            self._end_load(internal)
             self._loading[internal] = definition
         elif message.operation == Operation.UNLOAD_MODEL:
+            self._end_load(internal)
             self._loading.pop(internal, None)
         else:
             _log.warning("unknown operation ignored", operation=message.operation, model=internal)
@@ -59,7 +65,14 @@ class Operations:
         work = self._traced(message, internal, self._arrived)
         task = asyncio.create_task(work, name=f"operation {internal}")
         self._tasks.add(task)
+        if message.operation == Operation.LOAD_MODEL:
+            self._loads[internal] = task
         task.add_done_callback(self._tasks.discard)
+
+    def _end_load(self, internal: str) -> None:
+        task = self._loads.pop(internal, None)
+        if task is not None:
+            task.cancel()
 
     async def close(self) -> None:
         """End what is under way; half-done loads are cleaned up."""
@@ -100,8 +113,8 @@ class Operations:
             self._pending[internal] -= 1
             if not self._pending[internal]:
                 del self._pending[internal]
-                self._locks.pop(internal, None)
-                self._finished.pop(internal, None)
+                for forgotten in (self._locks, self._finished, self._loads):
+                    forgotten.pop(internal, None)
 
     async def _load(self, definition: agent_pb2.ModelVersion, span: Span) -> tuple[Event.Event.ValueType, str]:
         try:

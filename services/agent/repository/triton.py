@@ -8,7 +8,8 @@ from mlops.scheduler import scheduler_pb2
 
 from services.agent.repository.artifact_version import ROOT, TRITON_CONFIG, choose_triton_folder
 from services.agent.repository.folders import list_folder
-from services.agent.repository.triton_config import cpu_instances, with_name
+from services.agent.repository.triton_artifact import check_artifact
+from services.agent.repository.triton_config import cpu_instances, parse_config, with_name
 from shared.errors import InvalidInput
 
 _VERSION = "1"
@@ -19,17 +20,21 @@ class TritonLayout:
         self, download: Path, target: Path, internal: str, spec: scheduler_pb2.ModelSpec
     ) -> scheduler_pb2.ModelRuntimeInfo:
         wanted = spec.artifactVersion if spec.HasField("artifactVersion") else None
-        chosen = choose_triton_folder(list_folder(download), wanted)
+        listing = list_folder(download)
+        chosen = choose_triton_folder(listing, wanted)
         beside = download if chosen == ROOT else (download / chosen).parent
+        own = _read(beside / TRITON_CONFIG)
+        config = parse_config(own)
+        check_artifact(config, listing, chosen)
         for file in sorted(path for path in beside.iterdir() if path.is_file()):
             _share(file, target / file.name)
         os.rename(download / chosen, target / _VERSION)
         (target / _VERSION / TRITON_CONFIG).unlink(missing_ok=True)
-        config = target / TRITON_CONFIG
-        text = with_name(_read(config), internal)
-        config.unlink(missing_ok=True)
-        config.write_text(text)
-        cpu = scheduler_pb2.TritonCPU(instanceCount=cpu_instances(text))
+        target_config = target / TRITON_CONFIG
+        # It may be the user's own file under a second name.
+        target_config.unlink(missing_ok=True)
+        target_config.write_text(with_name(own, internal))
+        cpu = scheduler_pb2.TritonCPU(instanceCount=cpu_instances(config))
         return scheduler_pb2.ModelRuntimeInfo(triton=scheduler_pb2.TritonModelConfig(cpu=[cpu]))
 
 

@@ -9,7 +9,7 @@ import grpc.aio
 from mlops.v2_dataplane import v2_dataplane_pb2, v2_dataplane_pb2_grpc
 
 from services.agent.server.answers import cause, index_state, is_passing
-from shared.errors import SeldonError, Unavailable
+from shared.errors import DeadlineExceeded, SeldonError, Unavailable
 from shared.rpc import CLIENT_OPTIONS, channel, unlimited
 from shared.rpc_tracing import client_span
 from shared.tracing.spans import NO_SPAN, Span
@@ -17,7 +17,6 @@ from shared.tracing.tracer import OFF, Tracer
 
 SERVICE = v2_dataplane_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _CONTROL_SECONDS = 60.0
-_UNLOAD_SECONDS = 120.0
 _LIVE_SECONDS = 2.0
 
 
@@ -27,7 +26,7 @@ class ServerRejected(SeldonError):
 
 class InferenceServer:
     """One server, called `kind` (`mlserver` or `triton`) in messages. All calls raise Unavailable for failures that may
-    pass and ServerRejected for those that will not."""
+    pass, ServerRejected for those that will not and DeadlineExceeded when time is up."""
 
     def __init__(self, kind: str, host: str, grpc_port: int, tracer: Tracer = OFF) -> None:
         self._tracer = tracer
@@ -80,20 +79,23 @@ class InferenceServer:
             yield False
 
     async def load(self, internal: str, deadline: float, under: Span = NO_SPAN) -> None:
-        """Load a model from the repository folder; one already loaded is loaded again."""
+        """Load a model from the repository folder; one already loaded is loaded again.
+
+        Raises DeadlineExceeded after `deadline` seconds; the server may go on with it nevertheless.
+        """
         request = v2_dataplane_pb2.RepositoryModelLoadRequest(model_name=internal)
         with self._span("RepositoryModelLoad", under) as span:
             await self._call(self._stub.RepositoryModelLoad, request, deadline, f"load {internal}", span)
 
-    async def unload(self, internal: str, under: Span = NO_SPAN) -> None:
-        """Unload a model; one that is not loaded is fine."""
+    async def unload(self, internal: str, deadline: float | None, under: Span = NO_SPAN) -> None:
+        """Unload a model; one that is not loaded is fine. Raises DeadlineExceeded after `deadline` seconds, if any."""
         request = v2_dataplane_pb2.RepositoryModelUnloadRequest(model_name=internal)
         with self._span("RepositoryModelUnload", under) as span:
             try:
-                await self._stub.RepositoryModelUnload(request, timeout=_UNLOAD_SECONDS, metadata=span.headers())
+                await self._stub.RepositoryModelUnload(request, timeout=deadline, metadata=span.headers())
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.NOT_FOUND:
-                    raise self._meaning(error, f"unload {internal}") from None
+                    raise self._meaning(error, f"unload {internal}", deadline) from None
 
     def _span(self, method: str, under: Span) -> Span:
         return client_span(self._tracer, f"{SERVICE}/{method}", under)
@@ -108,8 +110,13 @@ class InferenceServer:
         try:
             return await method(request, timeout=deadline, metadata=span.headers())
         except grpc.aio.AioRpcError as error:
-            raise self._meaning(error, purpose) from None
+            raise self._meaning(error, purpose, deadline) from None
 
-    def _meaning(self, error: grpc.aio.AioRpcError, purpose: str) -> SeldonError:
+    def _meaning(self, error: grpc.aio.AioRpcError, purpose: str, deadline: float | None) -> SeldonError:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and deadline is not None:
+            return DeadlineExceeded(f"{self.kind} did not {purpose} within {deadline:.0f} s")
+        said = cause(error.details() or error.code().name)
+        if self.kind == "mlserver" and error.code() is grpc.StatusCode.NOT_FOUND:
+            said = f"{said} (it passes over a model-settings.json that it cannot read, and says why in its own log)"
         kind = Unavailable if is_passing(error.code().name) else ServerRejected
-        return kind(f"{self.kind} could not {purpose}: {cause(error.details() or error.code().name)}")
+        return kind(f"{self.kind} could not {purpose}: {said}")
