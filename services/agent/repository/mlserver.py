@@ -8,6 +8,7 @@ from mlops.scheduler import scheduler_pb2
 
 from services.agent.repository.artifact_version import SETTINGS_FILE, choose_mlserver_folder
 from services.agent.repository.folders import list_folder
+from services.agent.repository.mlserver_schema import check_settings
 from services.agent.repository.mlserver_settings import (
     VERSION_ON_SERVER,
     EnvoyAddress,
@@ -38,6 +39,7 @@ class MLServerLayout:
         else:
             settings = generate_settings(spec.requirements, listing, read)
         adapted = adapt_settings(settings, internal, spec, self._envoy)
+        check_settings(adapted)
         version = target / VERSION_ON_SERVER
         os.rename(chosen, version)
         (version / SETTINGS_FILE).write_text(json.dumps(adapted, indent=2))
