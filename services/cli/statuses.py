@@ -70,7 +70,9 @@ def model_table(status: pb.ModelStatusResponse) -> str:
     for version in status.versions:
         state = pb.ModelStatus.ModelState.Name(version.state.state)
         start = (str(version.version), state, version.serverName or _NEVER)
-        for index, replica in sorted(version.modelReplicaState.items()):
+        # The field has a sign and the index has none.
+        replicas = {index % 2**32: replica for index, replica in version.modelReplicaState.items()}
+        for index, replica in sorted(replicas.items()):
             rows.append(
                 (*start, str(index), pb.ModelReplicaStatus.ModelReplicaState.Name(replica.state), replica.reason)
             )

@@ -115,6 +115,9 @@ def test_an_explainer_knows_whom_to_call() -> None:
     }
     with pytest.raises(InvalidInput, match="neither modelRef nor pipelineRef"):
         adapt_settings({}, "l_1", scheduler_pb2.ModelSpec(llm=scheduler_pb2.LlmSpec()), ENVOY)
+    explainer.modelRef = "income"
+    with pytest.raises(InvalidInput, match="both modelRef and pipelineRef"):
+        adapt_settings({}, "e_1", scheduler_pb2.ModelSpec(explainer=explainer), ENVOY)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"parameters": 3}'])

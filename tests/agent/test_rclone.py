@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,34 @@ async def test_failures_name_uri_and_reason_and_no_credentials(tmp_path: Path, a
         assert words in str(caught.value)
         assert ":local" not in str(caught.value)
     assert not any((tmp_path / "downloads").iterdir())
+
+
+@pytest.mark.parametrize("uri", ["web://models/iris", "web:models/iris"])
+@pytest.mark.parametrize("where", ["in the model", "in the configuration file"])
+async def test_a_web_server_is_a_remote_like_any_other(
+    where: str, uri: str, tmp_path: Path, artifacts: Artifacts, rclone: Rclone
+) -> None:
+    (tmp_path / "www" / "models" / "iris").mkdir(parents=True)
+    (tmp_path / "www" / "models" / "iris" / "model.txt").write_text("hello")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "www")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    parameters = {"url": f"http://127.0.0.1:{server.server_port}"}
+    spec = scheduler_pb2.ModelSpec(uri=uri)
+    if where == "in the model":
+        spec.storageConfig.storageRcloneConfig = json.dumps({"name": "web", "type": "http", "parameters": parameters})
+    else:
+        assert await rclone.replace_remotes([Remote("web", "http", parameters)]) == []
+    try:
+        async with artifacts.downloaded("m_1", spec, 30.0) as folder:
+            assert (folder / "model.txt").read_text() == "hello"
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
 
 
 async def test_a_download_that_takes_too_long_is_ended(tmp_path: Path, artifacts: Artifacts) -> None:

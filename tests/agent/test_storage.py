@@ -65,6 +65,14 @@ def test_plain_sources(uri: str, source: str) -> None:
     assert source_of(uri, scheduler_pb2.StorageConfig()) == source
 
 
+@pytest.mark.parametrize("uri", ["web:models/iris", "web://models/iris"])
+def test_a_web_server_is_asked_below_its_url(uri: str) -> None:
+    assert source_of(uri, scheduler_pb2.StorageConfig(), {"web": "http"}) == "web:models/iris"
+    assert source_of("web:///models/iris", scheduler_pb2.StorageConfig(), {"web": "http"}) == "web:/models/iris"
+    inline = config('{"name": "web", "type": "http", "parameters": {"url": "http://h"}}')
+    assert source_of(uri, inline) == ':http,url="http://h":models/iris'
+
+
 @pytest.mark.parametrize(
     ("uri", "storage", "words"),
     [

@@ -55,6 +55,13 @@ def llm() -> pb.Model:
     return made
 
 
+def calls_two(kind: Literal["explainer", "llm"]) -> pb.Model:
+    made = model("iris")
+    reference = made.modelSpec.explainer if kind == "explainer" else made.modelSpec.llm
+    reference.modelRef, reference.pipelineRef = "income", "joins"
+    return made
+
+
 def generation(number: int) -> pb.Model:
     made = model("iris")
     made.meta.kubernetesMeta.generation = number
@@ -79,6 +86,16 @@ BAD_MODELS = {
     ),
     "explains nothing": (pb.LoadModelRequest(model=explainer()), PRECONDITION, "explains nothing"),
     "refers to nothing": (pb.LoadModelRequest(model=llm()), PRECONDITION, "refers to nothing"),
+    "explains two": (
+        pb.LoadModelRequest(model=calls_two("explainer")),
+        PRECONDITION,
+        "two things that it calls, model income and pipeline joins: set one, explainer.modelRef or explainer.pipeline",
+    ),
+    "refers to two": (
+        pb.LoadModelRequest(model=calls_two("llm")),
+        PRECONDITION,
+        "set one, llm.modelRef or llm.pipelineRef",
+    ),
     "minimum above wanted": (
         pb.LoadModelRequest(model=model("iris", replicas=1, min_replicas=2)),
         INVALID,
@@ -269,7 +286,6 @@ BAD_AGENTS = {
         INVALID,
         "invalid host 'no.such.host.invalid'",
     ),
-    "index": (agent_pb2.AgentSubscribeRequest(serverName="ml", replicaIdx=2**31), INVALID, "invalid replicaIdx"),
     "held model": (
         agent_pb2.AgentSubscribeRequest(
             serverName="ml",
@@ -343,6 +359,21 @@ async def test_drain_answers_when_the_models_answer_elsewhere(with_iris: Running
     reply = await with_iris.agents.AgentDrain(agent_pb2.AgentDrainRequest(serverName="mlserver"))
     assert reply.success
     assert other.history == [("load", "iris_2")]
+
+
+async def test_drain_is_a_success_when_no_other_place_can_be_found(with_iris: Running) -> None:
+    reply = await with_iris.agents.AgentDrain(agent_pb2.AgentDrainRequest(serverName="mlserver"))
+    assert reply.success
+
+
+async def test_any_index_that_the_wire_carries_is_a_replica(scheduler: Running) -> None:
+    """In deployment mode it is a hash of 32 bits."""
+    hashed = AgentPeer(scheduler.agent_target, free_port(), free_port(), replica=4_105_453_766)
+    await scheduler.add_agent(hashed)
+    await scheduler.load(model("iris"))
+    status = await scheduler.until("iris", pb.ModelStatus.ModelAvailable)
+    (version,) = status.versions
+    assert [index % 2**32 for index in version.modelReplicaState] == [hashed.replica]
 
 
 async def test_a_second_agent_takes_over_a_replica(with_iris: Running) -> None:

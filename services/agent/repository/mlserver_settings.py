@@ -117,7 +117,8 @@ def _is_mlmodel(base: ast.expr) -> bool:
 def adapt_settings(settings: Settings, internal: str, spec: scheduler_pb2.ModelSpec, envoy: EnvoyAddress) -> Settings:
     """The same settings under the internal name, version 1, with what the model's manifest adds.
 
-    Every other field stays, known here or not. Raises InvalidInput for an explainer or LLM without a reference.
+    Every other field stays, known here or not. Raises InvalidInput for an explainer or LLM without exactly one
+    reference.
     """
     adapted: Settings = {**settings, "name": internal}
     parameters: Settings = {**(settings.get("parameters") or {}), "version": VERSION_ON_SERVER}
@@ -127,6 +128,8 @@ def adapt_settings(settings: Settings, internal: str, spec: scheduler_pb2.ModelS
         reference = spec.explainer if kind == "explainer" else spec.llm
         if not reference.modelRef and not reference.pipelineRef:
             raise InvalidInput(f"{kind} has neither modelRef nor pipelineRef: name what it calls")
+        if reference.modelRef and reference.pipelineRef:
+            raise InvalidInput(f"{kind} has both modelRef and pipelineRef: name one thing that it calls")
         adapted["parallel_workers"] = 0
         extra["infer_uri"] = envoy.infer_uri(reference.modelRef, reference.pipelineRef)
         if kind == "explainer":

@@ -10,6 +10,7 @@ from mlops.scheduler import scheduler_pb2
 
 from services.agent.storage.rclone import DownloadFailed, Rclone
 from services.agent.storage.uris import download_folder, source_of
+from shared.threads import to_its_end
 
 
 class Artifacts:
@@ -31,14 +32,14 @@ class Artifacts:
 
         Raises InvalidInput, DownloadFailed or DeadlineExceeded, each with the URI and the cause.
         """
-        source = source_of(spec.uri, spec.storageConfig)
+        source = source_of(spec.uri, spec.storageConfig, self._rclone.remote_types)
         destination = self._folder / download_folder(internal, spec.uri)
         lock = self._locks.setdefault(destination, asyncio.Lock())
         async with lock:
             try:
                 if source.startswith("/"):
                     # Starting a program for each local folder costs more than its copy.
-                    await asyncio.to_thread(_copy_local, Path(source), destination)
+                    await to_its_end(_copy_local, Path(source), destination)
                 else:
                     await self._rclone.copy(source, destination, spec.uri, deadline)
                 if not await asyncio.to_thread(_has_files, destination):

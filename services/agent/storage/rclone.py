@@ -10,7 +10,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,8 @@ class Rclone:
         self._config = folder / "rclone.conf"
         self._threads = ThreadPoolExecutor(_PARALLEL_COPIES, thread_name_prefix="rclone")
         self._calls = 0
+        self.remote_types: Mapping[str, str] = {}
+        """Types of the remotes in the configuration file, by name."""
         rclone.set_log_level(logging.WARNING)  # its debug lines hold whole commands, credentials included
         rclone.set_executable_file(f"exec sh -c {shlex.quote(_LAUNCH)}", validate=False)
 
@@ -106,6 +108,7 @@ class Rclone:
             if result.status != 0:
                 problems.append(f"rclone refuses remote {remote.name!r}: {_last_message(result.log)}")
         os.replace(fresh, self._config)
+        self.remote_types = {remote.name: remote.type for remote in remotes}
         return problems
 
     async def _run(self, arguments: Sequence[str], deadline: float, config: Path | None = None) -> _Result:

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -14,6 +15,7 @@ from services.agent.identity import fnv1a_32
 from shared.errors import InvalidInput
 
 _NAME = re.compile(r"[\w.+@-]+(?: [\w.+@-]+)*")
+_WEB: Final = "http"
 _OPTION = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -72,8 +74,11 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def source_of(uri: str, config: scheduler_pb2.StorageConfig) -> str:
-    """What rclone calls the artifact. A result that starts with `/` is a local folder. Raises InvalidInput."""
+def source_of(uri: str, config: scheduler_pb2.StorageConfig, types: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What rclone calls the artifact. A result that starts with `/` is a local folder. Raises InvalidInput.
+
+    `types` are those of the remotes in rclone's configuration, by name.
+    """
     uri = uri.strip()
     if not uri:
         raise InvalidInput.of_field("storageUri", uri, "name a folder such as gs://bucket/model or /mnt/models/model")
@@ -87,7 +92,7 @@ def source_of(uri: str, config: scheduler_pb2.StorageConfig) -> str:
         raise InvalidInput.of_field("storageUri", uri, "remove the NUL character")
     if choice == "storageRcloneConfig":
         return _inline(uri, parse_remote(config.storageRcloneConfig))
-    return _local(uri) or _remote(uri)
+    return _local(uri) or _remote(uri, types)
 
 
 def _local(uri: str) -> str | None:
@@ -101,10 +106,16 @@ def _local(uri: str) -> str | None:
     return unquote(parts.path)
 
 
-def _remote(uri: str) -> str:
-    if ":" not in uri:
+def _remote(uri: str, types: Mapping[str, str]) -> str:
+    name, separator, path = uri.partition(":")
+    if not separator:
         raise InvalidInput.of_field("storageUri", uri, "write an absolute path or <remote>:<path>")
-    return uri
+    return f"{name}:{_path(types.get(name, ''), path)}"
+
+
+def _path(kind: str, path: str) -> str:
+    """For rclone, the path of a web server begins behind its URL: `//` would begin another host's name."""
+    return path.removeprefix("//") if kind == _WEB else path
 
 
 def _inline(uri: str, remote: Remote) -> str:
@@ -113,7 +124,7 @@ def _inline(uri: str, remote: Remote) -> str:
     if not separator or scheme != remote.name:
         raise InvalidInput.of_field("storageUri", uri, f"start it with the name of its rclone config, {remote.name}:")
     options = "".join(f",{key}={_option_value(value)}" for key, value in remote.parameters.items())
-    return f":{remote.type}{options}:{path}"
+    return f":{remote.type}{options}:{_path(remote.type, path)}"
 
 
 def _option_value(value: str) -> str:

@@ -9,7 +9,7 @@ from mlops.agent import agent_pb2_grpc
 
 from services.scheduler import metrics
 from services.scheduler.core.models.inventory import Announced
-from services.scheduler.core.state import MAX_REPLICAS, SERVING, Address, Replica, ReplicaKey, VersionKey
+from services.scheduler.core.state import SERVING, Address, Replica, ReplicaKey, VersionKey
 from services.scheduler.engine import Engine
 from services.scheduler.links.link import Link
 from services.scheduler.peers.addresses import ended_when_moved, parse_address, resolve
@@ -33,8 +33,6 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
     ) -> AsyncIterator[pb.ModelOperationMessage]:
         """Lasts as long as the agent lives. A second subscription for the same replica takes over from the first."""
         validate_name("server", request.serverName)
-        if request.replicaIdx >= MAX_REPLICAS:
-            raise InvalidInput.of_field("replicaIdx", request.replicaIdx, f"less than {MAX_REPLICAS}")
         held = [_announced(entry) for entry in request.loadedModels]
         key = ReplicaKey(request.serverName, request.replicaIdx)
         session = self._engine.new_session()
@@ -80,15 +78,23 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         return pb.ModelEventResponse()
 
     async def AgentDrain(self, request: pb.AgentDrainRequest, context: Any) -> pb.AgentDrainResponse:
-        """Blocks until the replica's models answer elsewhere. False when some have no other place to go."""
+        """Blocks until the replica's models answer elsewhere; those that have no other place to go are not waited for.
+
+        False when time ran out while some were still on their way.
+        """
         key = ReplicaKey(request.serverName, request.replicaIdx)
         await self._engine.apply(lambda now: self._engine.control.drain_replica(key, now))
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self._still_serves(key) and asyncio.get_running_loop().time() < deadline:
-            if all(name in self._engine.control.state.unplaced for name in self._still_serves(key)):
-                break
+        while asyncio.get_running_loop().time() < deadline:
+            if not self._on_their_way(key):
+                return pb.AgentDrainResponse(success=True)
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
-        return pb.AgentDrainResponse(success=not self._still_serves(key))
+        return pb.AgentDrainResponse(success=False)
+
+    def _on_their_way(self, key: ReplicaKey) -> list[str]:
+        """Models that answer here until they do elsewhere, where they have been placed."""
+        unplaced = self._engine.control.state.unplaced
+        return [name for name in self._still_serves(key) if name not in unplaced]
 
     def _still_serves(self, key: ReplicaKey) -> list[str]:
         state = self._engine.control.state

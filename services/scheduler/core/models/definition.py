@@ -1,7 +1,7 @@
 """What a submitted model definition means: whether it is valid, and what it changes."""
 
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from mlops.scheduler import scheduler_pb2 as pb
 
@@ -37,10 +37,10 @@ def validate(model: pb.Model) -> None:
         raise RejectedRequest(f"model {model.meta.name} has an empty modelSpec.uri: set where its artifact is")
     if any(not requirement.strip() for requirement in spec.requirements):
         raise RejectedRequest(f"model {model.meta.name} has a blank modelSpec.requirements entry: remove it")
-    if spec.HasField("explainer") and not (spec.explainer.modelRef or spec.explainer.pipelineRef):
-        raise RejectedRequest(f"model {model.meta.name} explains nothing: set explainer.modelRef or pipelineRef")
-    if spec.HasField("llm") and not (spec.llm.modelRef or spec.llm.pipelineRef):
-        raise RejectedRequest(f"model {model.meta.name} refers to nothing: set llm.modelRef or llm.pipelineRef")
+    if spec.HasField("explainer"):
+        _validate_reference(model.meta.name, "explainer", spec.explainer)
+    if spec.HasField("llm"):
+        _validate_reference(model.meta.name, "llm", spec.llm)
     if deployment.minReplicas > max(deployment.replicas, 0):
         raise InvalidInput.of_field(
             "deploymentSpec.minReplicas", deployment.minReplicas, f"at most replicas ({deployment.replicas})"
@@ -48,6 +48,18 @@ def validate(model: pb.Model) -> None:
     if 0 < deployment.maxReplicas < deployment.replicas:
         raise InvalidInput.of_field(
             "deploymentSpec.replicas", deployment.replicas, f"at most maxReplicas ({deployment.maxReplicas})"
+        )
+
+
+def _validate_reference(name: str, kind: Literal["explainer", "llm"], spec: pb.ExplainerSpec | pb.LlmSpec) -> None:
+    both = f"{kind}.modelRef or {kind}.pipelineRef"
+    if not (spec.modelRef or spec.pipelineRef):
+        missing = "explains nothing" if kind == "explainer" else "refers to nothing"
+        raise RejectedRequest(f"model {name} {missing}: set {both}")
+    if spec.modelRef and spec.pipelineRef:
+        raise RejectedRequest(
+            f"model {name} names two things that it calls, model {spec.modelRef} and pipeline {spec.pipelineRef}: "
+            f"set one, {both}"
         )
 
 

@@ -56,7 +56,7 @@ def _version(model: Model, version: Version, gateways: ModelGateways) -> pb.Mode
     if version.runtime_info is not None:
         message.modelDefn.modelSpec.modelRuntimeInfo.CopyFrom(version.runtime_info)
     for index, status in version.replicas.items():
-        message.modelReplicaState[index].CopyFrom(
+        message.modelReplicaState[_signed(index)].CopyFrom(
             pb.ModelReplicaStatus(
                 state=pb.ModelReplicaStatus.ModelReplicaState.Value(status.state.value),
                 reason=status.reason,
@@ -64,6 +64,11 @@ def _version(model: Model, version: Version, gateways: ModelGateways) -> pb.Mode
             )
         )
     return message
+
+
+def _signed(index: int) -> int:
+    """A replica's index, 32 bits without a sign, in a field that has one."""
+    return index - 2**32 if index >= 2**31 else index
 
 
 def gateway_status(model: Model, version: Version, gateways: ModelGateways) -> tuple[str, str]:
