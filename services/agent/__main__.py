@@ -11,7 +11,7 @@ async def _run(settings: AgentSettings) -> None:
 
 def main() -> None:
     settings = AgentSettings.load()
-    run_service("agent", settings.log_level, _run(settings))
+    run_service("agent", settings.log_level, _run(settings), ignored=settings.ignored)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from services.agent.models.server_cleanup import ServerCleanup
 from services.agent.models.state_files import StateFiles
 from services.agent.models.turns import Turns
 from services.agent.repository.folders import Repository
-from services.agent.server.client import InferenceServer
+from services.agent.server.client import InferenceServer, ServerRejected
 from services.agent.spans import DOWNLOAD, LOAD, Request, begin
 from services.agent.storage.artifacts import Artifacts
 from shared.backoff import exponential
@@ -40,7 +40,8 @@ _PARALLEL_SERVER_LOADS = 8
 _PARALLEL_RELOADS = 4
 _LONG_LOAD_SECONDS = 2.0
 """A load that takes longer does not hold up those behind it any more."""
-_CLEAN_UP_SECONDS = 5.0
+_CLEAN_UP_SECONDS = 10.0
+"""How long at most others wait for it."""
 
 ReloadFailed = Callable[[agent_pb2.ModelVersion, str], Awaitable[None]]
 
@@ -85,7 +86,7 @@ class Models:
         self._locks: dict[str, asyncio.Lock] = {}
         self._bringing_back: dict[str, asyncio.Task[int]] = {}
         self._waiting: Counter[str] = Counter()
-        self._cleanup = ServerCleanup(server)
+        self._cleanup = ServerCleanup(server, repository)
         self._server_loads = Turns(_PARALLEL_SERVER_LOADS, _LONG_LOAD_SECONDS)
         self._reloads = Turns(_PARALLEL_RELOADS, _LONG_LOAD_SECONDS)
 
@@ -137,6 +138,7 @@ class Models:
 
     async def _load_new(self, internal: str, definition: agent_pb2.ModelVersion, span: Span) -> HeldModel:
         self.holdings.put(HeldModel(internal, definition, ModelState.DOWNLOADING))
+        remains = self._cleanup.give_up(internal)
         spec = definition.model.modelSpec
         try:
             async with asyncio.timeout(self._limits.load_seconds):
@@ -148,7 +150,7 @@ class Models:
             described = _with_runtime(definition, runtime)
             await asyncio.to_thread(self._state_files.write, internal, described)
         except BaseException as error:
-            await self._discard(internal)
+            await self._discard(internal, error, remains)
             if isinstance(error, TimeoutError):
                 sentence = f"load of {internal} not finished after {self._limits.load_seconds:.0f} s"
                 raise DeadlineExceeded(sentence) from None
@@ -169,7 +171,6 @@ class Models:
             await self._server.wait_live(self._limits.load_seconds)
             try:
                 async with self._server_loads.turn():
-                    self._cleanup.give_up(internal)
                     await self._server.load(internal, self._limits.server_load_seconds, span)
                 return
             except Unavailable as error:
@@ -178,13 +179,18 @@ class Models:
                     raise
             await asyncio.sleep(next(delays))
 
-    async def _discard(self, internal: str) -> None:
-        """Leave nothing of a model that did not load, neither here nor in the server."""
+    async def _discard(self, internal: str, error: BaseException, remains: bool) -> None:
+        """Leave nothing of a model that did not load, neither here nor in the server; `remains`: it may be there from
+        an earlier load."""
         held = self.holdings.get(internal)
         self.holdings.drop(internal)
-        if held is not None and held.state is ModelState.LOADING:
-            self._cleanup.begin(internal)
-        await to_its_end(self._repository.remove, internal)
+        if not remains and (held is None or held.state is not ModelState.LOADING):
+            await to_its_end(self._repository.remove, internal)
+            return
+        self._cleanup.begin(internal)
+        if isinstance(error, ServerRejected):
+            # The load has ended, so this will too.
+            await self._cleanup.settled(internal, at_most=_CLEAN_UP_SECONDS)
 
     async def unload(self, internal: str, span: Span = NO_SPAN) -> None:
         """Take a model out of the server and remove its files; an unknown one is fine. Raises SeldonError.
@@ -208,9 +214,6 @@ class Models:
             if held.state is ModelState.LOADED:
                 async with asyncio.timeout(self._limits.unload_seconds):
                     await self._unload_from_server(internal, span)
-            else:
-                # The server may never answer for a model that it never managed to load.
-                self._cleanup.begin(internal)
         except BaseException as error:
             await to_its_end(self._state_files.write, internal, held.definition)
             self.holdings.change(internal, held.state)
@@ -218,6 +221,11 @@ class Models:
                 raise DeadlineExceeded(f"unload of {internal} not finished in time") from None
             raise
         await self._forget(internal)
+        if held.state is ModelState.LOADED:
+            await to_its_end(self._repository.remove, internal)
+        else:
+            # The server may never answer for a model that it did not load.
+            self._cleanup.begin(internal)
 
     async def _unload_from_server(self, internal: str, span: Span) -> None:
         delays = exponential(first=0.2, cap=5.0)
@@ -234,9 +242,9 @@ class Models:
             await asyncio.sleep(next(delays))
 
     async def _forget(self, internal: str) -> None:
+        """Know nothing of it any more; what is left of it is another's business."""
         self.holdings.drop(internal)
         await asyncio.to_thread(self._state_files.remove, internal)
-        await asyncio.to_thread(self._repository.remove, internal)
         self._metrics.unloaded(internal)
 
     async def ensure_loaded(self, internal: str, seen_loads: int = 0, request: Request | None = None) -> int:
@@ -319,16 +327,11 @@ class Models:
         return plan.reload
 
     async def _clean_up(self, plan: Recovery) -> None:
-        begun = []
         for internal in plan.unload | plan.remove:
             async with self._locked(internal):
-                if self.holdings.get(internal) is not None:
-                    continue  # loaded meanwhile, or held and about to be loaded again
-                if internal in plan.unload:
+                if self.holdings.get(internal) is None:  # not loaded meanwhile
                     self._cleanup.begin(internal)
-                    begun.append(internal)
-                await asyncio.to_thread(self._repository.remove, internal)
-        await self._cleanup.settled(begun, _CLEAN_UP_SECONDS)
+        await self._cleanup.settled(*plan.unload, *plan.remove, at_most=_CLEAN_UP_SECONDS)
         for internal in plan.forget:
             await self._forget(internal)
 

@@ -1,29 +1,35 @@
-"""What the server may still have of models that nobody holds any more is taken out of it, in the background."""
+"""What is left of models that nobody holds any more is taken out of the server and off the disk, in the background."""
 
 import asyncio
-from collections.abc import Iterable
 
-from services.agent.server.client import InferenceServer
+from services.agent.repository.folders import Repository
+from services.agent.server.client import InferenceServer, ServerRejected
 from shared.backoff import exponential
 from shared.errors import SeldonError
 from shared.logs import logger
+from shared.threads import to_its_end
 
 _log = logger("server-cleanup")
 
 
 class ServerCleanup:
     """One task per internal name. A server may answer an unload only after the load before it, which may take for ever:
-    so nobody waits for these, and each is one call without a deadline, not many that time out."""
+    so nobody waits for these, and each is one call without a deadline, not many that time out.
 
-    def __init__(self, server: InferenceServer) -> None:
+    The files go last: Triton waits for ever when those of a model go while it loads it.
+    """
+
+    def __init__(self, server: InferenceServer, repository: Repository) -> None:
         self._server = server
+        self._repository = repository
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def begin(self, internal: str) -> None:
-        """Unload the model, whether it is loaded, being loaded or neither. One under way is joined."""
+        """Unload the model, whether it is loaded, being loaded or neither, then remove its files. One under way is
+        joined."""
         if internal in self._tasks:
             return
-        task = asyncio.create_task(self._unload(internal), name=f"clean up {internal}")
+        task = asyncio.create_task(self._clean_up(internal), name=f"clean up {internal}")
         self._tasks[internal] = task
         task.add_done_callback(lambda _: self._ended(internal, task))
 
@@ -31,13 +37,12 @@ class ServerCleanup:
         if self._tasks.get(internal) is task:
             del self._tasks[internal]
 
-    def give_up(self, internal: str) -> None:
-        """Somebody wants the model again."""
+    def give_up(self, internal: str) -> bool:
+        """Somebody wants the model again. Whether there was something to give up."""
         task = self._tasks.pop(internal, None)
-        if task is not None:
-            task.cancel()
+        return task is not None and task.cancel()
 
-    async def settled(self, names: Iterable[str], at_most: float) -> None:
+    async def settled(self, *names: str, at_most: float) -> None:
         """Wait for the given ones to end, `at_most` so many seconds."""
         tasks = [self._tasks[name] for name in names if name in self._tasks]
         if tasks:
@@ -49,6 +54,10 @@ class ServerCleanup:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _clean_up(self, internal: str) -> None:
+        await self._unload(internal)
+        await to_its_end(self._repository.remove, internal)
+
     async def _unload(self, internal: str) -> None:
         for delay in exponential(first=0.5, cap=30.0):
             try:
@@ -56,6 +65,6 @@ class ServerCleanup:
                 return
             except SeldonError as error:
                 _log.warning("not taken out of the server", model=internal, reason=str(error))
-                if not await self._server.live():
-                    return  # it holds nothing then, and is compared with what is held when it comes back
+                if isinstance(error, ServerRejected) or not await self._server.live():
+                    return  # one that is gone holds nothing; when it comes back, it is compared with what is held
             await asyncio.sleep(delay)
