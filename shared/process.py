@@ -5,7 +5,8 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import uvloop
@@ -46,9 +47,20 @@ def _at_the_end(react: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, react)
 
 
-def run_service(name: str, log_level: str, work: Coroutine[Any, Any, None], kafka_log_level: str = "") -> None:
-    """Run a service to its end; exits with 1 and a line in the log when it fails."""
+def run_service(
+    name: str,
+    log_level: str,
+    work: Coroutine[Any, Any, None],
+    kafka_log_level: str = "",
+    ignored: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Run a service to its end; exits with 1 and a line in the log when it fails.
+
+    `ignored` are settings that were passed and have no effect, with the reason: each is said in the log.
+    """
     configure(name, log_level, kafka_log_level)
+    for setting, reason in ignored.items():
+        _log.info("setting without effect", setting=setting, reason=reason)
     try:
         uvloop.run(work)
     except (SeldonError, OSError) as error:
@@ -59,7 +71,13 @@ def run_service(name: str, log_level: str, work: Coroutine[Any, Any, None], kafk
         sys.exit(1)
 
 
-def run_busy_service(name: str, log_level: str, work: Coroutine[Any, Any, None], kafka_log_level: str = "") -> None:
+def run_busy_service(
+    name: str,
+    log_level: str,
+    work: Coroutine[Any, Any, None],
+    kafka_log_level: str = "",
+    ignored: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """As `run_service`, for one with many requests in flight."""
     collect_rarely()
-    run_service(name, log_level, work, kafka_log_level)
+    run_service(name, log_level, work, kafka_log_level, ignored)

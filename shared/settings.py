@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, Self, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias
 
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
 
 from shared.errors import InvalidInput
+from shared.foreign_settings import WithoutEffect, understand
 from shared.log_levels import standard_level
 from shared.settings_help import describe, program_of
 
@@ -55,20 +56,44 @@ class ServiceSettings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
+    without_effect: ClassVar[Collection[WithoutEffect]] = ()
+    """What deployments may pass although it means nothing here."""
+    other_flags: ClassVar[Mapping[str, str]] = {}
+    """Flags that mean a setting that has another name here, with its flag."""
+
+    _ignored: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def ignored(self) -> Mapping[str, str]:
+        """Settings that were passed and have no effect, with the reason."""
+        return self._ignored
+
     @classmethod
     def load(cls, argv: Sequence[str] | None = None) -> Self:
         """Read flags and environment. Exits with status 2 and one sentence per wrong setting."""
-        arguments = list(sys.argv[1:] if argv is None else argv)
+        given = list(sys.argv[1:] if argv is None else argv)
+        arguments, notes = understand(given, os.environ, cls.without_effect, cls.other_flags, _switches(cls))
         source: CliSettingsSource[Any] = CliSettingsSource(cls, cli_prog_name=program_of(cls))
         describe(source.root_parser, cls)
         try:
-            return cls(_cli_settings_source=source(args=arguments))  # type: ignore[call-arg]
+            read = cls(_cli_settings_source=source(args=arguments))  # type: ignore[call-arg]
+            read._ignored = notes
+            return read
         except ValidationError as error:
             for problem in error.errors():
                 name = _written_as(cls, str(problem["loc"][0]), arguments) if problem["loc"] else "s"
                 sentence = problem["msg"].removeprefix("Value error, ")
                 print(f"setting {name}: {sentence} (got {problem['input']!r})", file=sys.stderr)
             raise SystemExit(2) from None
+
+
+def _switches(settings: type[BaseSettings]) -> frozenset[str]:
+    """The flags that are true or false."""
+    return frozenset(
+        str(field.validation_alias.choices[0])
+        for field in settings.model_fields.values()
+        if field.annotation is bool and isinstance(field.validation_alias, AliasChoices)
+    )
 
 
 def _written_as(settings: type[BaseSettings], alias: str, arguments: Sequence[str]) -> str:

@@ -1,17 +1,46 @@
 """Settings of the agent: the documented flags and environment variables."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from shared import timing
+from shared.control_plane import TLS_WITHOUT_EFFECT, ControlPlaneSettings
+from shared.foreign_settings import WithoutEffect
 from shared.settings import LogLevel, port, setting
 from shared.tracing.settings import TracingSettings
 
 Port = int
 _LOAD_MINUTES, _UNLOAD_MINUTES = int(timing.AGENT_LOAD // 60), int(timing.AGENT_UNLOAD // 60)
 
+_RCLONE: Final = "rclone is a program that the agent runs itself"
+_NO_SCALING: Final = "nothing is scaled by load here"
+_WAITS: Final = "the agent waits for its server, for rclone and for the scheduler as long as it takes"
 
-class AgentSettings(TracingSettings):
+
+class AgentSettings(TracingSettings, ControlPlaneSettings):
     """Everything the agent is told from outside. Times are in the unit their name says, sizes in bytes."""
+
+    without_effect = (
+        WithoutEffect("scheduler-tls-port", "the scheduler has no port with TLS", "SELDON_SCHEDULER_TLS_PORT"),
+        WithoutEffect("rclone-host", _RCLONE),
+        WithoutEffect("rclone-port", _RCLONE),
+        WithoutEffect("drainer-port", "a replica that ends is noticed by its connection", "SELDON_DRAINER_PORT"),
+        WithoutEffect("namespace", "there is no Kubernetes here, whose secrets it would name", "POD_NAMESPACE"),
+        WithoutEffect("model-inference-lag-threshold", _NO_SCALING, "SELDON_MODEL_INFERENCE_LAG_THRESHOLD"),
+        WithoutEffect("model-inactive-seconds-threshold", _NO_SCALING, "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD"),
+        WithoutEffect("scaling-stats-period-seconds", _NO_SCALING, "SELDON_SCALING_STATS_PERIOD_SECONDS"),
+        WithoutEffect(
+            "max-elapsed-time-ready-sub-service-before-start-minutes",
+            _WAITS,
+            "SELDON_MAX_ELAPSED_TIME_READY_SUB_SERVICE_BEFORE_START_MINUTES",
+        ),
+        WithoutEffect(
+            "max-elapsed-time-ready-sub-service-after-start-seconds",
+            _WAITS,
+            "SELDON_MAX_TIME_READY_SUB_SERVICE_AFTER_START_SECONDS",
+        ),
+        WithoutEffect("period-ready-sub-service-seconds", _WAITS, "SELDON_PERIOD_READY_SUB_SERVICE_SECONDS"),
+        *TLS_WITHOUT_EFFECT,
+    )
 
     agent_host: str = setting("0.0.0.0", "agent-host")
     """Where other processes reach the agent, when no pod says so."""

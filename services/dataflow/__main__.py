@@ -7,7 +7,7 @@ from shared.process import run_busy_service
 
 def main() -> None:
     settings = DataflowSettings.load()
-    run_busy_service("dataflow", settings.log_level, run(settings), settings.kafka_log_level)
+    run_busy_service("dataflow", settings.log_level, run(settings), settings.kafka_log_level, ignored=settings.ignored)
 
 
 if __name__ == "__main__":

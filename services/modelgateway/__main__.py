@@ -7,7 +7,7 @@ from shared.process import run_busy_service
 
 def main() -> None:
     settings = ModelGatewaySettings.load()
-    run_busy_service("modelgateway", settings.log_level, run(settings))
+    run_busy_service("modelgateway", settings.log_level, run(settings), ignored=settings.ignored)
 
 
 if __name__ == "__main__":

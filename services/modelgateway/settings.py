@@ -1,13 +1,21 @@
 """Settings of the model gateway: the documented flags and environment variables."""
 
+from shared.control_plane import TLS_WITHOUT_EFFECT, ControlPlaneSettings
+from shared.foreign_settings import WithoutEffect
 from shared.kafka.names import DEFAULT_MAX_CONSUMERS, MODEL_GATEWAY
-from shared.kafka.settings import KafkaSettings
+from shared.kafka.settings import ConsumerCount, KafkaSettings
 from shared.settings import LogLevel, port, setting
 from shared.tracing.settings import TracingSettings
 
 
-class ModelGatewaySettings(KafkaSettings, TracingSettings):
+class ModelGatewaySettings(KafkaSettings, TracingSettings, ControlPlaneSettings):
     """Everything the model gateway is told from outside; times in the unit their name says."""
+
+    without_effect = (
+        WithoutEffect("scheduler-tls-port", "the scheduler has no port with TLS", "SELDON_SCHEDULER_TLS_PORT"),
+        WithoutEffect("", "records hold no schema ids", "SCHEMA_REGISTRY_CONFIG_PATH"),
+        *TLS_WITHOUT_EFFECT,
+    )
 
     host: str = setting("0.0.0.0", "host", "MODELGATEWAY_HOST")
     """Address that the health port is bound to."""
@@ -29,7 +37,9 @@ class ModelGatewaySettings(KafkaSettings, TracingSettings):
     """Calls in flight for one model."""
     worker_timeout_ms: int = setting(120_000, "worker-timeout-ms", "MODELGATEWAY_WORKER_TIMEOUT_MS", ge=1)
     """Milliseconds of one inference with all its attempts."""
-    max_num_consumers: int = setting(DEFAULT_MAX_CONSUMERS, "max-num-consumers", "MODELGATEWAY_MAX_NUM_CONSUMERS", ge=1)
+    max_num_consumers: ConsumerCount = setting(
+        DEFAULT_MAX_CONSUMERS, "max-num-consumers", "MODELGATEWAY_MAX_NUM_CONSUMERS"
+    )
     """Number of consumer groups over which models are spread; the scheduler has to know the same."""
     log_level: LogLevel = setting("info", "log-level", "SELDON_LOG_LEVEL")
     """Least severe lines that are logged."""

@@ -11,7 +11,7 @@ async def _run(settings: PipelineGatewaySettings) -> None:
 
 def main() -> None:
     settings = PipelineGatewaySettings.load()
-    run_busy_service("pipelinegateway", settings.log_level, _run(settings))
+    run_busy_service("pipelinegateway", settings.log_level, _run(settings), ignored=settings.ignored)
 
 
 if __name__ == "__main__":

@@ -82,8 +82,9 @@ class PipelineGateway:
         """Serve until `stopping` is set. Raises Unavailable when Kafka has lost what was written to it."""
         settings = self._settings
         async with contextlib.AsyncExitStack() as stack:
-            probes = HttpServer(probe_app("pipelinegateway", self.readiness), settings.host, settings.metrics_port)
-            await stack.enter_async_context(probes)
+            for port in filter(None, (settings.metrics_port, settings.health_port)):
+                probes = HttpServer(probe_app("pipelinegateway", self.readiness), settings.host, port)
+                await stack.enter_async_context(probes)
             stack.push_async_callback(self._behind.close)
             stack.push_async_callback(self._kafka.stop)
             link = self._link()

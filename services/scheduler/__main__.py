@@ -7,7 +7,7 @@ from shared.process import run_service
 
 def main() -> None:
     settings = SchedulerSettings.load()
-    run_service("scheduler", settings.log_level, run(settings))
+    run_service("scheduler", settings.log_level, run(settings), ignored=settings.ignored)
 
 
 if __name__ == "__main__":

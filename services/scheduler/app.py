@@ -102,7 +102,7 @@ def _sharing(settings: SchedulerSettings) -> Sharing:
     return Sharing(
         topics=kafka.topics,
         groups=kafka.groups,
-        owners_per_key=settings.max_shard_count_multiplier,
+        owners_per_key=settings.shard_count_multiplier(),
         model_consumers=settings.model_consumers,
         pipeline_consumers=settings.pipeline_consumers,
     )
