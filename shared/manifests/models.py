@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from shared.manifests.metadata import Dataflow, Manifest
 from shared.manifests.quantity import bytes_of
-from shared.manifests.strict import Replicas, StrictModel, Uint32
+from shared.manifests.strict import Names, Replicas, StrictModel, Uint32
 
 UNLIMITED_REPLICAS: Final = 2**32 - 1
 """`maxReplicas` of a model that sets no bound."""
@@ -31,9 +31,11 @@ class Reference(StrictModel):
     pipeline_ref: str | None = None
 
     @model_validator(mode="after")
-    def _refers_to_something(self) -> Self:
+    def _refers_to_one_thing(self) -> Self:
         if not self.model_ref and not self.pipeline_ref:
             raise ValueError("needs modelRef or pipelineRef")
+        if self.model_ref and self.pipeline_ref:
+            raise ValueError("has modelRef and pipelineRef: name one thing that it calls")
         return self
 
 
@@ -49,7 +51,7 @@ class ModelSpec(StrictModel):
     storage_uri: str = ""
     artifact_version: Uint32 | None = None
     model_type: str = ""
-    requirements: list[str] = Field(default_factory=list)
+    requirements: Names = Field(default_factory=list)
     memory: Annotated[int, BeforeValidator(_memory)] | None = None
     replicas: Replicas | None = None
     min_replicas: Replicas = 0

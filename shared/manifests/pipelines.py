@@ -6,7 +6,7 @@ from mlops.scheduler import scheduler_pb2 as pb
 from pydantic import Field
 
 from shared.manifests.metadata import Dataflow, Manifest
-from shared.manifests.strict import StrictModel, Uint32
+from shared.manifests.strict import Names, StrictModel, Uint32
 
 Join: TypeAlias = Literal["inner", "outer", "any"]
 
@@ -21,8 +21,8 @@ class Batch(StrictModel):
 
 class Step(StrictModel):
     name: str
-    inputs: list[str] = Field(default_factory=list)
-    triggers: list[str] = Field(default_factory=list)
+    inputs: Names = Field(default_factory=list)
+    triggers: Names = Field(default_factory=list)
     inputs_join_type: Join = "inner"
     triggers_join_type: Join = "inner"
     join_window_ms: Uint32 | None = None
@@ -43,7 +43,7 @@ class Step(StrictModel):
 
 
 class Output(StrictModel):
-    steps: list[str] = Field(default_factory=list)
+    steps: Names = Field(default_factory=list)
     steps_join: Join = "inner"
     join_window_ms: Uint32 = 0
     tensor_map: dict[str, str] = Field(default_factory=dict)
@@ -58,8 +58,8 @@ class Output(StrictModel):
 
 
 class Input(StrictModel):
-    external_inputs: list[str] = Field(default_factory=list)
-    external_triggers: list[str] = Field(default_factory=list)
+    external_inputs: Names = Field(default_factory=list)
+    external_triggers: Names = Field(default_factory=list)
     join_type: Join = "inner"
     triggers_join_type: Join = "inner"
     join_window_ms: Uint32 | None = None

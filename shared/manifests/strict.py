@@ -3,12 +3,14 @@
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 Uint32 = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Replicas = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Names = list[Annotated[str, BeforeValidator(lambda entry: "" if entry is None else entry)]]
+"""A list of names. An entry with nothing behind its dash is an empty name: what that means, the scheduler says."""
 
 
 class StrictModel(BaseModel):

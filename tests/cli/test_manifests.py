@@ -202,11 +202,30 @@ def test_faults_in_a_model(spec: dict[str, Any], sentence: str) -> None:
         ("Pipeline", {"steps": [{"name": "a", "input": []}]}, 'unknown field "input" at spec.steps[0].input'),
         ("Experiment", {"candidates": [{"name": "a", "weigth": 1}]}, 'did you mean "weight"?'),
         ("Experiment", {"config": {"stickySessions": True}}, 'unknown field "config" at spec.config'),
+        (
+            "Model",
+            {"storageUri": "/m", "explainer": {"type": "x", "modelRef": "a", "pipelineRef": "b"}},
+            "spec.explainer: has modelRef and pipelineRef",
+        ),
         ("Server", {}, "Unknown Seldon Kind Server - only Model, Pipeline and Experiment allowed"),
     ],
 )
 def test_faults_in_other_kinds(kind: str, spec: dict[str, Any], sentence: str) -> None:
     assert sentence in fault(manifest(kind, spec))
+
+
+def test_a_list_entry_with_nothing_in_it_is_an_empty_name() -> None:
+    """Whether that is an error, and in which words, is the scheduler's business."""
+    steps = "  steps:\n  - name: a\n    inputs:\n    -\n    triggers:\n    - b\n    -\n"
+    (step,) = only(HEAD.format(kind="Pipeline", name="p") + steps)["steps"]
+    assert (step["inputs"], step["triggers"]) == ([""], ["b", ""])
+    described = only(manifest("Pipeline", {"steps": [{"name": "a"}], "output": {"steps": [None]}}))
+    assert described["output"]["steps"] == [""]
+    described = only(manifest("Model", {"storageUri": "/m", "requirements": [None, "a"]}))
+    assert described["modelSpec"]["requirements"] == ["", "a"]
+    assert "spec.steps[0].inputs[0]: Input should be a valid string, got 3" in fault(
+        manifest("Pipeline", {"steps": [{"name": "a", "inputs": [3]}]})
+    )
 
 
 @pytest.mark.parametrize(
