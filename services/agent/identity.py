@@ -8,6 +8,7 @@ from mlops.agent import agent_pb2
 
 from services.agent.settings import AgentSettings
 from shared.errors import InvalidInput
+from shared.fnv import fnv1a_32
 
 _LOOPBACK = "127.0.0.1"
 
@@ -88,11 +89,3 @@ def replica_config(settings: AgentSettings, identity: Identity) -> agent_pb2.Rep
     config.inferenceHttpPort = settings.reverse_proxy_http_port
     config.inferenceGrpcPort = settings.reverse_proxy_grpc_port
     return config
-
-
-def fnv1a_32(text: str) -> int:
-    """The 32-bit FNV-1a hash of the text's UTF-8 bytes."""
-    digest = 0x811C9DC5
-    for byte in text.encode():
-        digest = ((digest ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return digest

@@ -8,6 +8,7 @@ import grpc
 
 from services.cli.config_file import Tls
 from shared.errors import InvalidInput
+from shared.grpc_codes import camel_case
 
 _OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_receive_message_length", -1),
@@ -29,18 +30,9 @@ def open_channel(host: str, authority: str, tls: Tls | None, options: Sequence[t
     return grpc.secure_channel(host, credentials, options=every)
 
 
-def code_name(code: grpc.StatusCode) -> str:
-    """`FAILED_PRECONDITION` as `FailedPrecondition`."""
-    if code is grpc.StatusCode.OK:
-        return "OK"
-    if code is grpc.StatusCode.CANCELLED:
-        return "Canceled"
-    return "".join(part.capitalize() for part in code.name.split("_"))
-
-
 def sentence(error: grpc.RpcError) -> str:
     code = error.code()
-    return f"rpc error: code = {code_name(code)} desc = {error.details()}"
+    return f"rpc error: code = {camel_case(code.name)} desc = {error.details()}"
 
 
 def _pem(path: str) -> bytes | None:

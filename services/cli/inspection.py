@@ -11,13 +11,12 @@ from google.protobuf.message import DecodeError
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
 from shared.errors import InvalidInput
+from shared.kafka.framing import message_start
 from shared.kafka.headers import ERROR, PIPELINE, REQUEST_ID, Headers, text, values
 from shared.kafka.names import TopicNames
 from shared.oip.tensors import type_inputs, type_outputs
 
 _DIRECTIONS: Final = ("inputs", "outputs")
-_FRAME_BYTES: Final = 6
-"""A schema registry puts a zero, four bytes of schema id and one of message index before a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _key(key: bytes | None) -> str:
 
 
 def _value(view: View, topic: str, value: bytes) -> Any:
-    payload = value[_FRAME_BYTES:] if value[:1] == b"\0" and len(value) >= _FRAME_BYTES else value
+    payload = value[message_start(value) :]
     try:
         return _decoded(view, topic, payload)
     except (DecodeError, InvalidInput) as error:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from services.pipelinegateway.answer_topics import AnswerTopics
-from services.pipelinegateway.core.request_ids import RequestIds
 from services.pipelinegateway.exchange import Exchange
 from services.pipelinegateway.gateway import Gateway
 from services.pipelinegateway.grpc_api import GrpcApi, make_server
@@ -29,6 +28,7 @@ from shared.probes import Readiness, probe_app
 from shared.rpc import bind
 from shared.tracing.tracer import OFF, Tracer, tracing
 from shared.version import VERSION
+from shared.xid import Xids
 
 _log = logger("pipelinegateway")
 
@@ -58,7 +58,7 @@ class PipelineGateway:
         config = settings.kafka_config()
         self.readiness = Readiness(_PARTS)
         self._metrics = metrics or GatewayMetrics()
-        ids = RequestIds(secrets.randbits(64), secrets.randbits(24))
+        ids = Xids(secrets.randbits(64), secrets.randbits(24))
         self.waiting = Waiting(ids, settings.max_in_flight)
         self._metrics.in_flight(self.waiting)
         self._kafka = KafkaClients(config)

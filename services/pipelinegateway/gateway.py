@@ -10,7 +10,6 @@ from services.pipelinegateway.calls import Call
 from services.pipelinegateway.core.deadlines import HEADER_TIMEOUT, timeout_seconds
 from services.pipelinegateway.core.passed_headers import Header
 from services.pipelinegateway.core.pipeline_metadata import describe
-from services.pipelinegateway.core.request_ids import RequestIds
 from services.pipelinegateway.core.resources import Kind, Resource
 from services.pipelinegateway.exchange import Exchange, Patience
 from services.pipelinegateway.models import Models
@@ -20,6 +19,7 @@ from services.pipelinegateway.routes import Route
 from shared.errors import NotFound, Unavailable
 from shared.names import HEADER_REQUEST_ID
 from shared.tracing.tracer import Tracer
+from shared.xid import Xids
 
 NAME: Final = "seldon-pipeline-gateway"
 EXTENSIONS: Final = ("binary_tensor_data",)
@@ -30,7 +30,7 @@ class Gateway:
 
     def __init__(
         self,
-        ids: RequestIds,
+        ids: Xids,
         pipelines: Pipelines,
         models: Models,
         exchange: Exchange,

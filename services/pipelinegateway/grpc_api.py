@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
 from services.pipelinegateway.calls import Call
-from services.pipelinegateway.core.answers import BadAnswer, code_name, metric_code
+from services.pipelinegateway.core.answers import BadAnswer, code_name
 from services.pipelinegateway.core.passed_headers import Header
 from services.pipelinegateway.core.pipeline_metadata import to_proto
 from services.pipelinegateway.core.resources import Kind, Resource, resource_of
@@ -20,6 +20,7 @@ from services.pipelinegateway.metrics import GRPC, GatewayMetrics
 from services.pipelinegateway.rest_codec import check_request
 from services.pipelinegateway.spans import answered_grpc, serve_grpc
 from shared.errors import InvalidInput, NotFound, NotImplementedYet, SeldonError
+from shared.grpc_codes import camel_case
 from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID
 from shared.rpc import SERVER_OPTIONS, server, unlimited
@@ -75,7 +76,7 @@ class GrpcApi(grpc.GenericRpcHandler):
             raise
         finally:
             _end(call, code)
-            self._metrics.inferred(call.resource, GRPC, metric_code(code), call.seconds)
+            self._metrics.inferred(call.resource, GRPC, camel_case(code), call.seconds)
 
     async def _exchange(self, request: bytes, context: Any, call: Call, received: list[Header]) -> bytes:
         patience = self._gateway.patience(timeout_header(received), context.time_remaining())

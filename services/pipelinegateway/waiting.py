@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from services.pipelinegateway.core.request_ids import RequestIds
 from shared.errors import Overloaded, SeldonError
 from shared.kafka.reader import Record
+from shared.xid import Xids
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Match(Enum):
 class Waiting:
     """One entry per request in flight, at most `limit`. The first record with a key on one of its topics wins."""
 
-    def __init__(self, ids: RequestIds, limit: int) -> None:
+    def __init__(self, ids: Xids, limit: int) -> None:
         self._ids: Final = ids
         self._limit: Final = limit
         self._waiters: dict[bytes, _Waiter] = {}

@@ -69,7 +69,6 @@ class SchedulerSettings(KafkaSettings, TracingSettings, ControlPlaneSettings):
     """How many seconds a restarted scheduler waits at most for the replicas, gateways and engines that it knew."""
     max_shard_count_multiplier: int = setting(1, "max-shard-count-multiplier", "MAX_SHARD_COUNT_MULTIPLIER", ge=1)
     """How many engines or gateways share one pipeline or model at most."""
-    """How many engines or gateways share one pipeline or model at most."""
     scaling_config_path: str = setting("", "scaling-config-path", "SCALING_CONFIG_PATH")
     """File `scaling.json`, or a folder with `scaling.yaml`, that may say the same; the setting above wins."""
     model_consumers: ConsumerCount = setting(

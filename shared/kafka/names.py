@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import InvalidInput
+from shared.fnv import fnv1a_32
 
 DEFAULT_PREFIX: Final = "seldon"
 DEFAULT_NAMESPACE: Final = "default"
@@ -13,8 +14,6 @@ DEFAULT_MAX_CONSUMERS: Final = 100
 MODEL_GATEWAY: Final = "seldon-modelgateway"
 PIPELINE_GATEWAY: Final = "seldon-pipelinegateway"
 _PREFIX = re.compile(r"[A-Za-z0-9._-]+")
-_FNV_OFFSET: Final = 2166136261
-_FNV_PRIME: Final = 16777619
 _LONGEST_UID: Final = 16
 
 
@@ -77,11 +76,8 @@ class GroupNames:
 
 
 def bucket(resource: str, max_consumers: int) -> int:
-    """FNV-1a, 32 bits, of the name, modulo the number of buckets; scheduler and gateways have to agree on it."""
-    digest = _FNV_OFFSET
-    for byte in resource.encode():
-        digest = (digest ^ byte) * _FNV_PRIME & 0xFFFFFFFF
-    return digest % max_consumers
+    """The name's hash modulo the number of buckets; scheduler and gateways have to agree on it."""
+    return fnv1a_32(resource) % max_consumers
 
 
 def _short_md5(text: str) -> str:

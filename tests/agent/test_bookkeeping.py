@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlops.scheduler import scheduler_pb2
 
-from services.agent.core.holdings import DoesNotFit, HeldModel, Holdings, ModelState, instances, same_model
+from services.agent.core.holdings import DoesNotFit, HeldModel, Holdings, ModelState, same_model
 from services.agent.core.proxy_names import Addressed, is_model_path, resolve, rewrite_path
 from services.agent.core.recovery import plan_recovery
 from services.agent.server.answers import cause, grpc_says_not_loaded, index_state, rest_says_not_loaded
 from shared.errors import NotFound
+from shared.model_definition import copies
 from tests.agent.artifacts import definition
 
 names = st.sets(st.sampled_from([f"m{number}_1" for number in range(6)]))
@@ -71,9 +72,9 @@ def test_runtime_info_does_not_make_another_model() -> None:
 def test_copies_of_a_model() -> None:
     triton = scheduler_pb2.TritonModelConfig(cpu=[scheduler_pb2.TritonCPU(instanceCount=3)])
     mlserver = scheduler_pb2.MLServerModelSettings(parallelWorkers=2)
-    assert instances(scheduler_pb2.ModelRuntimeInfo(triton=triton)) == 3
-    assert instances(scheduler_pb2.ModelRuntimeInfo(mlserver=mlserver)) == 2
-    assert instances(scheduler_pb2.ModelRuntimeInfo()) == 1
+    assert copies(scheduler_pb2.ModelRuntimeInfo(triton=triton)) == 3
+    assert copies(scheduler_pb2.ModelRuntimeInfo(mlserver=mlserver)) == 2
+    assert copies(scheduler_pb2.ModelRuntimeInfo()) == 1
 
 
 def test_the_newest_loaded_version_answers_for_a_model() -> None:

@@ -18,8 +18,8 @@ from services.agent.core.inference_counts import (
     OwnCounts,
     Series,
     added,
-    code_name,
 )
+from shared.grpc_codes import camel_case
 
 NAMES = [Series(TOTAL, (model, f"{model}_1", "rest", "200")) for model in ("a", "b")]
 FIRST = Series(TOTAL, ("iris", "iris_1", "rest", "200"))
@@ -123,7 +123,7 @@ def test_own_calls() -> None:
 
 
 def test_codes_are_named_as_envoy_names_them() -> None:
-    names = {code_name(code.name) for code in grpc.StatusCode}
+    names = {camel_case(code.name) for code in grpc.StatusCode}
     assert names == {
         "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
         "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",

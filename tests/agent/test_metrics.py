@@ -36,11 +36,18 @@ def metrics() -> AgentMetrics:
 
 
 def text(of: AgentMetrics, calls: OwnCounts | None = None) -> str:
-    return of.text((calls or OwnCounts()).counts(), envoy_up=True)
+    return of.text((calls or OwnCounts()).counts(), envoy_up=True).decode()
 
 
 def samples(exposed: str) -> dict[str, float]:
-    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in exposed.splitlines() if line[:1] != "#"}
+    lines = [line.rpartition(" ") for line in exposed.splitlines() if line[:1] != "#"]
+    return {sample: float(value) for sample, _, value in lines}
+
+
+def labels(**others: str) -> str:
+    """As they are written: in order of their names."""
+    written = {"server": "mlserver", "server_replica": "0", **others}
+    return "{" + ",".join(f'{name}="{value}"' for name, value in sorted(written.items())) + "}"
 
 
 def test_every_family_has_its_type_from_the_start() -> None:
@@ -78,15 +85,15 @@ def test_inference_calls_by_model_and_in_sum() -> None:
     for _ in range(100):
         calls.grpc("iris_1", "OK", 0.5, stream=False)
     exposed = samples(text(metrics(), calls))
-    rest = f'{LABELS},model="iris",model_internal="iris_1",method_type="rest",code="200"'
-    grpc = f'{LABELS},model="iris",model_internal="iris_1",method_type="grpc",code="OK"'
-    assert exposed[f"seldon_model_infer_total{{{rest}}}"] == 50
-    assert exposed[f"seldon_model_infer_total{{{grpc}}}"] == 100
-    assert exposed[f"seldon_model_infer_seconds_total{{{rest}}}"] == 12.5
+    rest = labels(model="iris", model_internal="iris_1", method_type="rest", code="200")
+    grpc = labels(model="iris", model_internal="iris_1", method_type="grpc", code="OK")
+    assert exposed[f"seldon_model_infer_total{rest}"] == 50
+    assert exposed[f"seldon_model_infer_total{grpc}"] == 100
+    assert exposed[f"seldon_model_infer_seconds_total{rest}"] == 12.5
     for method_type, count, seconds in (("rest", 50, 12.5), ("grpc", 100, 50)):
-        labels = f'{{{LABELS},method_type="{method_type}"}}'
-        assert exposed[f"seldon_model_aggregate_infer_total{labels}"] == count
-        assert exposed[f"seldon_model_aggregate_infer_seconds_total{labels}"] == seconds
+        of_all = labels(method_type=method_type)
+        assert exposed[f"seldon_model_aggregate_infer_total{of_all}"] == count
+        assert exposed[f"seldon_model_aggregate_infer_seconds_total{of_all}"] == seconds
 
 
 def test_the_histogram_has_exactly_the_documented_buckets() -> None:
@@ -97,11 +104,11 @@ def test_the_histogram_has_exactly_the_documented_buckets() -> None:
     bounds = [float(sample.labels["le"]) for sample in family.samples if sample.name.endswith("_bucket")]
     assert bounds == [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, float("inf")]
     values = samples(exposed)
-    labels = f'{LABELS},method="post",code="200"'
-    assert values[f'seldon_model_infer_api_seconds_bucket{{{labels},le="0.25"}}'] == 0
-    assert values[f'seldon_model_infer_api_seconds_bucket{{{labels},le="0.5"}}'] == 1
-    assert values[f"seldon_model_infer_api_seconds_count{{{labels}}}"] == 1
-    assert values[f"seldon_model_infer_api_seconds_sum{{{labels}}}"] == 0.3
+    post = {"method": "post", "code": "200"}
+    assert values["seldon_model_infer_api_seconds_bucket" + labels(**post, le="0.25")] == 0
+    assert values["seldon_model_infer_api_seconds_bucket" + labels(**post, le="0.5")] == 1
+    assert values["seldon_model_infer_api_seconds_count" + labels(**post)] == 1
+    assert values["seldon_model_infer_api_seconds_sum" + labels(**post)] == 0.3
 
 
 def test_a_parser_finds_the_two_families_that_notebooks_look_for() -> None:
@@ -145,8 +152,8 @@ def test_what_each_event_changes(events: list[Event], counters: list[int], gauge
         event(of)
     exposed = samples(text(of))
     assert [exposed[f"{name}{{{LABELS}}}"] for name in COUNTERS] == counters
-    labels = f'{{model_internal="iris_1",{LABELS}}}'
-    assert [exposed[name + labels] for name in MODEL_GAUGES] == gauges
+    of_model = labels(model_internal="iris_1")
+    assert [exposed[name + of_model] for name in MODEL_GAUGES] == gauges
 
 
 def test_a_model_that_was_never_here_has_no_series() -> None:

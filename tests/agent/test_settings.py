@@ -2,9 +2,10 @@
 
 import pytest
 
-from services.agent.identity import fnv1a_32, identify, listen_host, reachable, replica_config
+from services.agent.identity import identify, listen_host, reachable, replica_config
 from services.agent.settings import AgentSettings
 from shared.errors import InvalidInput
+from shared.fnv import fnv1a_32
 
 
 def test_a_flag_beats_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,18 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.pipelinegateway.calls import Call
-from services.pipelinegateway.core.answers import HTTP_STATUS, BadAnswer, StepFailed, metric_code, value_of
+from services.pipelinegateway.core.answers import HTTP_STATUS, BadAnswer, StepFailed, value_of
 from services.pipelinegateway.core.deadlines import timeout_seconds
 from services.pipelinegateway.core.passed_headers import for_record, for_reply
 from services.pipelinegateway.core.record_size import body_limit, check, record_bytes
-from services.pipelinegateway.core.request_ids import RequestIds
 from services.pipelinegateway.core.resources import Kind, Resource, Verb, parse_path, resource_of
 from shared.errors import InvalidInput, NotFound, PayloadTooLarge, RejectedRequest
+from shared.grpc_codes import camel_case
+from shared.xid import Xids
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**40 - 1), st.integers(0, 2**24 - 1))
 def test_an_id_is_twelve_bytes_in_base_32(seconds: int, process: int, counter: int) -> None:
-    made = RequestIds(process, counter).new(seconds)
+    made = Xids(process, counter).new(seconds)
     padded = made.upper() + "===="
     expected = seconds.to_bytes(4, "big") + process.to_bytes(5, "big") + counter.to_bytes(3, "big")
     assert base64.b32hexdecode(padded) == expected
@@ -26,7 +27,7 @@ def test_an_id_is_twelve_bytes_in_base_32(seconds: int, process: int, counter: i
 
 @given(st.integers(0, 2**32 - 2), st.integers(0, 2**24 + 10))
 def test_ids_are_unique_ordered_by_time_and_known_to_their_maker(seconds: int, start: int) -> None:
-    ids, others = RequestIds(1 << 30, start), RequestIds(1 << 31, start)
+    ids, others = Xids(1 << 30, start), Xids(1 << 31, start)
     earlier, twin, later = ids.new(seconds), ids.new(seconds), ids.new(seconds + 1)
     assert earlier != twin
     assert earlier < later
@@ -181,5 +182,5 @@ def test_an_error_code_that_nobody_knows_is_unknown() -> None:
 
 
 def test_codes_in_metrics() -> None:
-    names = [metric_code(name) for name in ("OK", "UNKNOWN", "FAILED_PRECONDITION", "CANCELLED")]
+    names = [camel_case(name) for name in ("OK", "UNKNOWN", "FAILED_PRECONDITION", "CANCELLED")]
     assert names == ["OK", "Unknown", "FailedPrecondition", "Canceled"]

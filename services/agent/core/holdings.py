@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from google.protobuf.message import Message
 from mlops.agent import agent_pb2
-from mlops.scheduler import scheduler_pb2
 
 from shared.errors import SeldonError
+from shared.model_definition import loads_the_same
 from shared.names import internal_name
 
 
@@ -60,25 +59,7 @@ def internal_name_of(definition: agent_pb2.ModelVersion) -> str:
 
 def same_model(one: agent_pb2.ModelVersion, other: agent_pb2.ModelVersion) -> bool:
     """Whether both describe the same thing to load; what a server reported about it does not matter."""
-    return one.version == other.version and _comparable(one) == _comparable(other)
-
-
-def _comparable(definition: agent_pb2.ModelVersion) -> Message:
-    spec = scheduler_pb2.ModelSpec()
-    spec.CopyFrom(definition.model.modelSpec)
-    spec.ClearField("modelRuntimeInfo")
-    return spec
-
-
-def required_memory(spec: scheduler_pb2.ModelSpec, runtime: scheduler_pb2.ModelRuntimeInfo) -> int:
-    """Bytes a model needs: its declared size times the copies the server makes of it."""
-    return spec.memoryBytes * instances(runtime)
-
-
-def instances(runtime: scheduler_pb2.ModelRuntimeInfo) -> int:
-    if runtime.WhichOneof("modelRuntimeInfo") == "triton":
-        return max(runtime.triton.cpu[0].instanceCount, 1) if runtime.triton.cpu else 1
-    return max(runtime.mlserver.parallelWorkers, 1)
+    return one.version == other.version and loads_the_same(one.model, other.model)
 
 
 class Holdings:

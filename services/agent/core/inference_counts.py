@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from shared.grpc_codes import camel_case
 from shared.names import split_internal_name
 
 REST: Final = "rest"
@@ -53,7 +54,7 @@ class OwnCounts:
 
     def grpc(self, internal: str, code: str, seconds: float, *, stream: bool) -> None:
         """A finished gRPC call; `code` by its canonical name. Streams last as long as callers like: no latency."""
-        name = code_name(code)
+        name = camel_case(code)
         self._call(internal, GRPC, name, seconds)
         if not stream:
             self._latency(GRPC, name, seconds)
@@ -109,10 +110,3 @@ def added(several: Iterable[Counts]) -> Counts:
         for series, value in counts.items():
             total[series] = total.get(series, 0.0) + value
     return total
-
-
-def code_name(code: str) -> str:
-    """`NOT_FOUND` as `NotFound`: the form in which gRPC codes are counted."""
-    if code == "OK":
-        return code
-    return "Canceled" if code == "CANCELLED" else code.replace("_", " ").title().replace(" ", "")

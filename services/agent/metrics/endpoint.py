@@ -9,12 +9,11 @@ from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
     CollectorRegistry,
     Gauge,
+    Metric,
     PlatformCollector,
     ProcessCollector,
-    generate_latest,
 )
 
-from services.agent.core.exposition import Sample, family
 from services.agent.core.inference_counts import (
     BOUNDS,
     BUCKET,
@@ -28,6 +27,7 @@ from services.agent.core.inference_counts import (
     bound_text,
 )
 from services.agent.metrics.envoy_stats import EnvoyStats
+from services.agent.metrics.exposition import Sample, counter, encoded, histogram
 from shared.asgi import Receive, Scope, Send, respond
 
 _LABELS: Final = ("server", "server_replica")
@@ -96,20 +96,19 @@ class AgentMetrics:
         self._memory.labels(**labels).set(memory_bytes)
         self._evicted.labels(**labels).set(0)
 
-    def text(self, calls: Counts, *, envoy_up: bool) -> str:
+    def text(self, calls: Counts, *, envoy_up: bool) -> bytes:
         """Everything in Prometheus text format; `calls` are the inference calls of this replica."""
         self._envoy_up.labels(**self._values).set(envoy_up)
         counters = [
-            family(name, "counter", text, [(name, self._values, self._counted[name])])
-            for name, text in _COUNTERS.items()
+            counter(name, text, [(name, self._values, self._counted[name])]) for name, text in _COUNTERS.items()
         ]
-        return "".join([*counters, *self._inference(calls)]) + generate_latest(self._registry).decode()
+        return encoded([*counters, *self._inference(calls), *self._registry.collect()])
 
-    def _inference(self, calls: Counts) -> Iterator[str]:
+    def _inference(self, calls: Counts) -> Iterator[Metric]:
         latency = "A histogram of latencies for inference server"
-        yield family(_API, "histogram", latency, self._latencies(calls))
-        yield family(TOTAL, "counter", "A count of server inference calls", self._calls(calls, TOTAL))
-        yield family(SECONDS, "counter", "A sum of server inference call latencies", self._calls(calls, SECONDS))
+        yield histogram(_API, latency, self._latencies(calls))
+        yield counter(TOTAL, "A count of server inference calls", self._calls(calls, TOTAL))
+        yield counter(SECONDS, "A sum of server inference call latencies", self._calls(calls, SECONDS))
         for name, aggregate, text in (
             (TOTAL, "seldon_model_aggregate_infer_total", "A count of server inference calls (aggregate)"),
             (
@@ -118,7 +117,7 @@ class AgentMetrics:
                 "A sum of server inference call latencies (aggregate)",
             ),
         ):
-            yield family(aggregate, "counter", text, self._aggregate(calls, name, aggregate))
+            yield counter(aggregate, text, self._aggregate(calls, name, aggregate))
 
     def _calls(self, calls: Counts, name: str) -> Iterator[Sample]:
         for series, value in sorted(calls.items()):
@@ -162,7 +161,7 @@ class MetricsApp:
             return
         counted, envoy_up = await self._envoy.counts()
         text = await asyncio.to_thread(self._text, added((counted, self._own.counts())), envoy_up)
-        await respond(send, 200, text.encode(), [(b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode())])
+        await respond(send, 200, text, [(b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode())])
 
-    def _text(self, calls: Counts, envoy_up: bool) -> str:
+    def _text(self, calls: Counts, envoy_up: bool) -> bytes:
         return self._metrics.text(calls, envoy_up=envoy_up)

@@ -15,7 +15,6 @@ from services.agent.core.holdings import (
     Holdings,
     ModelState,
     internal_name_of,
-    required_memory,
     same_model,
 )
 from services.agent.core.recovery import Recovery, plan_recovery
@@ -30,6 +29,7 @@ from services.agent.storage.artifacts import Artifacts
 from shared.backoff import exponential
 from shared.errors import DeadlineExceeded, NotFound, SeldonError, Unavailable
 from shared.logs import logger
+from shared.model_definition import required_bytes
 from shared.threads import to_its_end
 from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import OFF, Tracer
@@ -113,7 +113,7 @@ class Models:
         """Read what an earlier process held; `reconcile` then tells what the server still has of it."""
         for internal, definition in (await asyncio.to_thread(self._state_files.read_all)).items():
             spec = definition.model.modelSpec
-            memory = required_memory(spec, spec.modelRuntimeInfo)
+            memory = required_bytes(spec, spec.modelRuntimeInfo)
             held = self.holdings.put(HeldModel(internal, definition, ModelState.LOST, memory, loads=1))
             self._metrics.held(internal, held.memory_bytes)
 
@@ -144,7 +144,7 @@ class Models:
             async with asyncio.timeout(self._limits.load_seconds):
                 with self._tracer.below(span, DOWNLOAD):
                     runtime = await self._download(internal, spec)
-                self.holdings.reserve(internal, required_memory(spec, runtime))
+                self.holdings.reserve(internal, required_bytes(spec, runtime))
                 self.holdings.change(internal, ModelState.LOADING)
                 await self._load_into_server(internal, span)
             described = _with_runtime(definition, runtime)

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from mlops.scheduler import scheduler_pb2
 
-from services.agent.identity import fnv1a_32
 from shared.errors import InvalidInput
+from shared.fnv import fnv1a_32
 
 _NAME = re.compile(r"[\w.+@-]+(?: [\w.+@-]+)*")
 _WEB: Final = "http"

@@ -9,14 +9,13 @@ from typing import Final
 from services.dataflow.core import tensors, wire
 from services.dataflow.core.wire import SHORT, varint
 from shared.errors import InvalidInput
+from shared.kafka.framing import message_start
 
 _ID: Final = 0x1A
 _PARAMETERS: Final = 0x22
 _TENSORS: Final = 0x2A
 _RAW_OUTPUTS: Final = 0x32
 _RAW_INPUTS: Final = 0x3A
-_FRAME: Final = 6
-"""Bytes before a message whose schema is in a registry: 0, the schema's number in four bytes, the message's index."""
 
 
 class Message:
@@ -77,7 +76,7 @@ def parse(data: bytes | None, *, is_request: bool) -> Message:
     id, parameters, found, raws = b"", [], [], []
     raw_tag = _RAW_INPUTS if is_request else _RAW_OUTPUTS
     end = len(data)
-    position = _FRAME if end >= _FRAME and data[0] == 0 else 0
+    position = message_start(data)
     # The loop of `wire.fields`, for the few fields there are: it runs for every record.
     while position < end:
         tag = data[position]

@@ -7,10 +7,9 @@ from google.protobuf.message import DecodeError
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
 from shared.errors import InvalidInput
+from shared.kafka.framing import message_start
 from shared.oip.json_codec import request_from_json
 
-_FRAME: Final = 6
-"""Bytes that a schema registry's clients put before a message: 0, four of the schema's id, the message's index."""
 _JSON: Final = re.compile(rb"[\t\n\r ]*[\[{]")
 _JSON_STARTS: Final = (0x5B, 0x7B)
 _ENCODINGS: Final = (
@@ -38,7 +37,7 @@ def request_of(value: bytes | None, infer_type: str | None) -> bytes:
     if value is None:
         raise Poison("empty", "the record has no value: write an inference request")
     # No protobuf message begins with 0.
-    message = value[_FRAME:] if value[:1] == b"\0" and len(value) >= _FRAME else value
+    message = value[message_start(value) :]
     if infer_type is not None:
         return _declared(message, infer_type)
     if _JSON.match(message) is None:

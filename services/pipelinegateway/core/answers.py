@@ -48,13 +48,6 @@ def code_name(error: SeldonError) -> str:
     return error.code_name if isinstance(error, StepFailed) else error.code.name
 
 
-def metric_code(name: str) -> str:
-    """A gRPC code's name as metrics show it: `OK`, `FailedPrecondition`."""
-    if name == "OK":
-        return name
-    return "Canceled" if name == "CANCELLED" else name.title().replace("_", "")
-
-
 def value_of(value: bytes | None, headers: kafka.Headers) -> bytes:
     """The serialised response in a record. Raises StepFailed for an error record, BadAnswer for one without a value."""
     failed = kafka.text(headers, kafka.ERROR)

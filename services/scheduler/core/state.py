@@ -13,6 +13,7 @@ from services.scheduler.core.memory import Memory
 from services.scheduler.core.models.unplaced import Unplaced
 from services.scheduler.core.routing import NO_ROUTE, RoutePlan
 from shared import timing
+from shared.model_definition import required_bytes
 
 
 class ReplicaState(StrEnum):
@@ -105,27 +106,12 @@ class Version:
 
     @property
     def needed_bytes(self) -> int:
-        """Memory of one copy on its server."""
-        return memory_of(self.definition, self.runtime_info)
+        """Memory on each replica."""
+        return required_bytes(self.definition.modelSpec, self.runtime_info)
 
     @property
     def is_inactive(self) -> bool:
         return all(status.state in GONE for status in self.replicas.values())
-
-
-def memory_of(definition: pb.Model, info: pb.ModelRuntimeInfo | None) -> int:
-    """Bytes that one copy takes on its server."""
-    return definition.modelSpec.memoryBytes * _instances(info)
-
-
-def _instances(info: pb.ModelRuntimeInfo | None) -> int:
-    """Copies that a server makes of the model in its own memory; 1 until an agent has told."""
-    if info is None:
-        return 1
-    if info.WhichOneof("modelRuntimeInfo") == "mlserver":
-        return max(1, info.mlserver.parallelWorkers)
-    cpu = info.triton.cpu
-    return max(1, cpu[0].instanceCount) if cpu else 1
 
 
 @dataclass(slots=True)

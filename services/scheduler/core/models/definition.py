@@ -8,6 +8,7 @@ from mlops.scheduler import scheduler_pb2 as pb
 from services.scheduler.core.models.placement import Need
 from services.scheduler.core.state import Version
 from shared.errors import InvalidInput, RejectedRequest
+from shared.model_definition import loads_the_same, what_is_loaded
 from shared.names import validate_name
 
 MAX_FIRST_VERSION: Final = 2**31
@@ -64,8 +65,8 @@ def _validate_reference(name: str, kind: Literal["explainer", "llm"], spec: pb.E
 
 
 def compare(old: pb.Model, new: pb.Model) -> Change:
-    """What changes when `new` replaces `old`. Runtime info is an observation, not a wish, and is left out."""
-    if _spec(old) != _spec(new):
+    """What changes when `new` replaces `old`."""
+    if not loads_the_same(old, new):
         return Change.NEW_VERSION
     return Change.NONE if _without_runtime(old) == _without_runtime(new) else Change.IN_PLACE
 
@@ -73,15 +74,8 @@ def compare(old: pb.Model, new: pb.Model) -> Change:
 def _without_runtime(model: pb.Model) -> pb.Model:
     copy = pb.Model()
     copy.CopyFrom(model)
-    copy.modelSpec.CopyFrom(_spec(model))
+    copy.modelSpec.CopyFrom(what_is_loaded(model))
     return copy
-
-
-def _spec(model: pb.Model) -> pb.ModelSpec:
-    spec = pb.ModelSpec()
-    spec.CopyFrom(model.modelSpec)
-    spec.ClearField("modelRuntimeInfo")
-    return spec
 
 
 def first_version_number(model: pb.Model) -> int:

@@ -19,8 +19,8 @@ from services.scheduler.core.state import (
     State,
     Version,
     VersionKey,
-    memory_of,
 )
+from shared.model_definition import required_bytes
 
 _MISFIT: Final = "loaded from another definition"
 
@@ -38,7 +38,7 @@ def take_inventory(state: State, key: ReplicaKey, replica: Replica, held: list[A
     touched = {version.model for version in replica.copies} | forget_orphans(state, key)
     announced = {entry.key for entry in held}
     for entry in held:
-        replica.memory.take(entry.key, memory_of(entry.definition, _info(entry.definition)), held=True)
+        replica.memory.take(entry.key, required_bytes(entry.definition.modelSpec, _info(entry.definition)), held=True)
     replica.reported(replica.available_bytes)
     for entry in sorted(held, key=lambda entry: entry.key, reverse=True):
         touched.add(entry.key.model)

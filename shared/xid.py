@@ -1,4 +1,4 @@
-"""Ids of requests: twelve bytes as twenty characters, unique among all gateways and ordered by time."""
+"""Ids of requests and pipelines: twelve bytes as twenty characters, unique among all processes, ordered by time."""
 
 import itertools
 from typing import Final
@@ -14,8 +14,8 @@ _PROCESS_MASK: Final = (1 << _PROCESS_BITS) - 1
 _OWN: Final = slice(7, 14)
 
 
-class RequestIds:
-    """`process` tells gateways apart: 40 bits, random. `start` is the counter's first value.
+class Xids:
+    """`process` tells processes apart: 40 bits, random. `start` is the counter's first value.
 
     Layout, most significant first: seconds since the epoch (32 bits), process (40), counter (24), four zero bits.
     """
@@ -29,9 +29,9 @@ class RequestIds:
         head = (epoch_seconds & 0xFFFFFFFF) << _PROCESS_BITS | self._process
         return _text(head << _COUNTER_BITS | next(self._counter) & _COUNTER_MASK)
 
-    def made(self, request_id: bytes) -> bool:
+    def made(self, xid: bytes) -> bool:
         """Whether this process made the id."""
-        return len(request_id) == LENGTH and request_id[_OWN] == self._own
+        return len(xid) == LENGTH and xid[_OWN] == self._own
 
 
 def _text(number: int) -> str:
