@@ -55,7 +55,7 @@ def _agent() -> list[Family]:
     calls.rest("iris_1", "POST", 200, 0.1)
     metrics = AgentMetrics("mlserver", 0, 1, 0)
     metrics.loaded("iris_1", 1)
-    text = metrics.text(calls.counts(), envoy_up=True)
+    text = metrics.text(calls.counts(), envoy_up=True).decode()
     helps = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE))
     found = []
     for name, kind in re.findall(r"^# TYPE (seldon\S+) (\S+)$", text, re.MULTILINE):
