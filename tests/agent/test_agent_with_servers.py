@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import grpc.aio
@@ -17,6 +16,7 @@ from mlops.v2_dataplane import v2_dataplane_pb2, v2_dataplane_pb2_grpc
 
 from shared import agent_metadata
 from tests.agent.artifacts import definition, mlserver_double, triton_double
+from tests.agent.calls import body, infer
 from tests.agent.conftest import AgentProcess, MakeAgent, SchedulerPeer, Server
 
 Event = agent_pb2.ModelEventMessage
@@ -43,22 +43,11 @@ def edit_sources(folder: Path, edit: Callable[[str], str]) -> None:
         file.write_text(edit(file.read_text()))
 
 
-def body() -> dict[str, Any]:
-    return {"inputs": [{"name": "x", "shape": [3], "datatype": "INT32", "data": [1, 2, 3]}]}
-
-
 def grpc_request(name: str) -> v2_dataplane_pb2.ModelInferRequest:
     request = v2_dataplane_pb2.ModelInferRequest(model_name=name, model_version="7", id="call-1")
     tensor = request.inputs.add(name="x", datatype="INT32", shape=[3])
     tensor.contents.int_contents.extend([1, 2, 3])
     return request
-
-
-async def infer(url: str, name: str, **headers: str) -> tuple[int, Any, Any]:
-    named = {key.replace("_", "-"): value for key, value in headers.items()}
-    path = f"{url}/v2/models/{name}/infer"
-    async with aiohttp.ClientSession() as client, client.post(path, json=body(), headers=named) as answer:
-        return answer.status, await answer.json(content_type=None), answer.headers
 
 
 async def loaded(scheduler: SchedulerPeer, model: agent_pb2.ModelVersion) -> agent_pb2.ModelEventMessage:

@@ -86,6 +86,8 @@ class Models:
         self._locks: dict[str, asyncio.Lock] = {}
         self._bringing_back: dict[str, asyncio.Task[int]] = {}
         self._waiting: Counter[str] = Counter()
+        self._given_up: set[str] = set()
+        """Models that the server may still be loading although nobody waits for it."""
         self._cleanup = ServerCleanup(server, repository)
         self._server_loads = Turns(_PARALLEL_SERVER_LOADS, _LONG_LOAD_SECONDS)
         self._reloads = Turns(_PARALLEL_RELOADS, _LONG_LOAD_SECONDS)
@@ -171,13 +173,32 @@ class Models:
             await self._server.wait_live(self._limits.load_seconds)
             try:
                 async with self._server_loads.turn():
-                    await self._server.load(internal, self._limits.server_load_seconds, span)
+                    await self._load_once(internal, span)
                 return
             except Unavailable as error:
                 _log.warning("load failed, may pass", model=internal, attempt=attempt, reason=str(error))
                 if attempt == self._limits.load_attempts:
                     raise
             await asyncio.sleep(next(delays))
+
+    async def _load_once(self, internal: str, span: Span) -> None:
+        seconds = self._limits.server_load_seconds
+        if internal in self._given_up:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._server.wait_not_loading(internal)
+            except TimeoutError:
+                sentence = (
+                    f"{self._server.kind} is still busy with an earlier load of {internal}, waited {seconds:.0f} s"
+                )
+                raise DeadlineExceeded(sentence) from None
+        self._given_up.add(internal)
+        try:
+            await self._server.load(internal, seconds, span)
+        except ServerRejected:
+            self._given_up.discard(internal)
+            raise
+        self._given_up.discard(internal)
 
     async def _discard(self, internal: str, error: BaseException, remains: bool) -> None:
         """Leave nothing of a model that did not load, neither here nor in the server; `remains`: it may be there from

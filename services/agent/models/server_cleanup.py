@@ -10,11 +10,12 @@ from shared.logs import logger
 from shared.threads import to_its_end
 
 _log = logger("server-cleanup")
+_UNLOAD_SECONDS = 60.0
 
 
 class ServerCleanup:
-    """One task per internal name. A server may answer an unload only after the load before it, which may take for ever:
-    so nobody waits for these, and each is one call without a deadline, not many that time out.
+    """One task per internal name. A load that was given up goes on in the server, perhaps for ever: so nobody waits for
+    these.
 
     The files go last: Triton waits for ever when those of a model go while it loads it.
     """
@@ -23,6 +24,7 @@ class ServerCleanup:
         self._server = server
         self._repository = repository
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._one_at_a_time = asyncio.Lock()
 
     def begin(self, internal: str) -> None:
         """Unload the model, whether it is loaded, being loaded or neither, then remove its files. One under way is
@@ -61,7 +63,9 @@ class ServerCleanup:
     async def _unload(self, internal: str) -> None:
         for delay in exponential(first=0.5, cap=30.0):
             try:
-                await self._server.unload(internal, deadline=None)
+                await self._server.wait_not_loading(internal)
+                async with self._one_at_a_time:
+                    await self._server.unload(internal, _UNLOAD_SECONDS)
                 return
             except SeldonError as error:
                 _log.warning("not taken out of the server", model=internal, reason=str(error))

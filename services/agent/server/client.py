@@ -9,6 +9,7 @@ import grpc.aio
 from mlops.v2_dataplane import v2_dataplane_pb2, v2_dataplane_pb2_grpc
 
 from services.agent.server.answers import cause, index_state, is_passing
+from shared.backoff import exponential
 from shared.errors import DeadlineExceeded, SeldonError, Unavailable
 from shared.rpc import CLIENT_OPTIONS, channel, unlimited
 from shared.rpc_tracing import client_span
@@ -105,6 +106,17 @@ class InferenceServer:
         request = v2_dataplane_pb2.RepositoryIndexRequest()
         answer = await self._call(self._stub.RepositoryIndex, request, _CONTROL_SECONDS, "list its models")
         return {model.name: index_state(model.state) for model in answer.models}
+
+    async def wait_not_loading(self, internal: str) -> None:
+        """Return when the server is not, or no more, in the middle of loading the model.
+
+        It tells nobody when that ends, so it is asked. A Triton that is told to load or unload a model meanwhile keeps
+        the call waiting, and may crash when several of those go on at once.
+        """
+        for delay in exponential(first=0.1, cap=5.0):
+            if (await self.index()).get(internal) != "LOADING":
+                return
+            await asyncio.sleep(delay)
 
     async def _call(self, method: Any, request: Any, deadline: float, purpose: str, span: Span = NO_SPAN) -> Any:
         try:
