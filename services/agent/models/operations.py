@@ -102,6 +102,8 @@ class Operations:
                 work = self._unload(internal, span) if unload else self._load(message.modelVersion, span)
                 event, sentence = await work
                 self._finished[internal] = arrival
+                if self._loads.get(internal) is asyncio.current_task():
+                    del self._loads[internal]  # its outcome is reported, whatever is wished meanwhile
                 if self._loading.get(internal) is message.modelVersion:
                     del self._loading[internal]
             if sentence:
