@@ -70,7 +70,14 @@ class Engine:
                     other.ledger.pass_over(partition, read_to or 0)
                 starts[partition] = self._read_to[partition] = start
             users.add(running)
-        self._index.add(running, topology.pipeline, topology.version, topology.input_topic, topology.accepts)
+        self._index.add(
+            running,
+            topology.pipeline,
+            topology.version,
+            topology.input_topic,
+            topology.accepts,
+            running.ledger.sources,
+        )
         running.attached = True
         if starts:
             self._reader.add(starts)
@@ -81,7 +88,7 @@ class Engine:
         """Hand it nothing more; what it emitted so far is still sent."""
         if not running.attached:
             return
-        self._index.remove(running, running.topology.accepts)
+        self._index.remove(running, running.topology.accepts, running.ledger.sources)
         unused: list[TopicPartition] = []
         for source in running.ledger.sources:
             partition = TopicPartition(*source)
@@ -137,7 +144,7 @@ class Engine:
         receptions = Receptions(self._tracer) if self._tracer.on else None
         for partition, records in polled.items():
             count += len(records)
-            routes = self._index.of(partition.topic)
+            routes = self._index.of(partition)
             if routes is not None:
                 for running, arrivals in _sorted_out(routes, partition, records).items():
                     fresh = self._begin(running, partition, arrivals)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +86,28 @@ async def start_engine(
     config: KafkaConfig, scheduler: Scheduler, folder: Path, **more: str
 ) -> asyncio.subprocess.Process:
     """An engine in a process of its own; `more` are flags."""
+    return await launch_engine(config, scheduler.port, folder, {"health-server-port": str(free_port()), **more}, {})
+
+
+async def launch_engine(
+    config: KafkaConfig, scheduler_port: int, folder: Path, flags: Mapping[str, str], settings: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    """The same for a scheduler at any port; `settings` are environment variables."""
     file = folder / "kafka.json"
     content = {"bootstrap.servers": config.bootstrap_servers, "consumer": {"fetch.wait.max.ms": config.fetch_wait_ms}}
     file.write_text(json.dumps(content))
     arguments = {
         "host": "127.0.0.1",
-        "health-server-port": str(free_port()),
-        "upstream-port": str(scheduler.port),
+        "upstream-port": str(scheduler_port),
         "kafka-config-path": str(file),
         "namespace": config.topics.namespace,
-        **more,
+        **flags,
     }
-    environment = {**os.environ, "KAFKA_DEFAULT_NUM_PARTITIONS": str(config.partitions)}
-    environment["SELDON_KAFKA_CONSUMER_PREFIX"] = config.groups.prefix
-    flags = [f"--{name}={value}" for name, value in arguments.items()]
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "services.dataflow", *flags, env=environment)
+    environment = {
+        **os.environ,
+        "KAFKA_DEFAULT_NUM_PARTITIONS": str(config.partitions),
+        "SELDON_KAFKA_CONSUMER_PREFIX": config.groups.prefix,
+        **settings,
+    }
+    command = [sys.executable, "-m", "services.dataflow", *(f"--{name}={value}" for name, value in arguments.items())]
+    return await asyncio.create_subprocess_exec(*command, env=environment)
