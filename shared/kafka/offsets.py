@@ -12,6 +12,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from shared.backoff import exponential
 from shared.kafka.admin import AdminConnection
+from shared.kafka.aiokafka_private import ask_broker
 from shared.kafka.config import KafkaConfig
 
 _FIRST_DELAY: Final = 0.05
@@ -75,7 +76,7 @@ class GroupOffsets(AdminConnection):
     async def _ask(self, group: str, request: Any) -> Any:
         if group not in self._coordinators:
             self._coordinators[group] = await self._admin.find_coordinator(group)
-        response: Any = await self._admin._send_request(request, self._coordinators[group])
+        response: Any = await ask_broker(self._admin, self._coordinators[group], request)
         codes = [getattr(response, "error_code", _NO_ERROR)]
         codes += [entry[-1] for _, entries in response.topics for entry in entries]
         for code in codes:

@@ -9,7 +9,9 @@ from typing import Final, TypeAlias
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from shared.backoff import exponential
 from shared.errors import Unavailable
+from shared.kafka import aiokafka_private as private
 from shared.kafka.config import KafkaConfig
 from shared.kafka.log_ends import log_ends
 from shared.kafka.log_watch import LogWatch
@@ -19,6 +21,10 @@ _log = logger("kafka")
 Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 
 _POLL_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0
+_FIRST_DELAY: Final = 0.05
+_LONGEST_DELAY: Final = 1.0
+_NO_LEADER: Final = -1
 _IDLE_WAITS: Final = ((60.0, 100), (5.0, 25))
 """Seconds without a record, and the milliseconds that a fetch then waits, for brokers that do not wake a fetch."""
 
@@ -31,9 +37,13 @@ class Reader:
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._strange: set[TopicPartition] = set()
+        """Of which it is not known yet which broker leads them; the others are read meanwhile."""
+        self._learning: asyncio.Task[None] | None = None
         self._assigned = asyncio.Event()
         self._last_record = time.monotonic()
         self._watch = LogWatch()
+        self._looked = 0.0
 
     async def start(self) -> None:
         """Connect. Raises aiokafka's KafkaConnectionError when no broker answers."""
@@ -47,6 +57,7 @@ class Reader:
             **config.connection,
             **config.consumer,
         )
+        private.prepare(consumer)
         try:
             await consumer.start()
             # The consumer cannot end a task of its own that has not run yet.
@@ -55,18 +66,22 @@ class Reader:
             await consumer.stop()
             raise
         self._consumer = consumer
-        self._assign()
+        self._read(self._positions)
 
     async def stop(self) -> None:
         if self._consumer is None:
             return
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.wait((self._learning,))
+            self._learning = None
         consumer, self._consumer = self._consumer, None
         # While the broker is away the client awaits a task that it has just cancelled itself. In a task of its own that
         # cancellation stays here, instead of looking like one of ours.
         stopping = asyncio.ensure_future(consumer.stop())
         await asyncio.wait((stopping,))
         if stopping.cancelled():
-            await consumer._client.close()
+            await private.close_connections(consumer)
         else:
             stopping.result()
 
@@ -81,30 +96,32 @@ class Reader:
     def add(self, starts: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets; one that is read already is set back or forward to its offset."""
         self._positions.update(starts)
-        self._assign()
+        self._read(starts)
 
     def remove(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop reading; partitions that are not read are ignored."""
-        for partition in partitions:
-            self._positions.pop(partition, None)
-            self._paused.discard(partition)
-            self._watch.forget([partition])
-        self._assign()
+        removed = [partition for partition in partitions if self._positions.pop(partition, None) is not None]
+        self._paused.difference_update(removed)
+        self._strange.difference_update(removed)
+        self._watch.forget(removed)
+        if self._consumer is not None:
+            private.unassign(self._consumer, removed)
 
     def pause(self, partition: TopicPartition) -> None:
         """Read no more of this partition until `resume`; its position stays."""
         if partition in self._positions and partition not in self._paused:
             self._paused.add(partition)
-            if self._consumer is not None:
+            if self._consumer is not None and partition not in self._strange:
                 self._consumer.pause(partition)
 
     def resume(self, partition: TopicPartition) -> None:
         if partition in self._paused:
             self._paused.discard(partition)
-            if self._consumer is not None and partition in self._positions:
+            if self._consumer is not None and partition in self._positions and partition not in self._strange:
                 # Records that had been fetched before the pause were passed over.
                 self._consumer.seek(partition, self._positions[partition])
                 self._consumer.resume(partition)
+                private.end_polls(self._consumer)
 
     async def poll(self, max_records: int | None = None) -> dict[TopicPartition, list[Record]]:
         """The next records by partition, in order; empty after a second without any.
@@ -134,19 +151,32 @@ class Reader:
             taken[partition] = records
         if taken:
             self._last_record = time.monotonic()
-        await self._check_ends()
+        await self._check_ends(taken)
         return taken
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each partition."""
-        assert self._consumer is not None, "start the reader first"
-        return await log_ends(self._consumer, partitions)
+        wanted = list(partitions)
+        return await log_ends(await self._consumer_of(wanted), wanted)
 
     async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset of the oldest record that each partition still has."""
-        assert self._consumer is not None, "start the reader first"
-        starts: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(partitions))
+        wanted = list(partitions)
+        starts: dict[TopicPartition, int] = await (await self._consumer_of(wanted)).beginning_offsets(wanted)
         return starts
+
+    def has_leader(self, partition: TopicPartition) -> bool:
+        """As far as is known: asking for the offsets of one without a leader waits until it has one."""
+        return self._leads(partition) not in (None, _NO_LEADER)
+
+    async def _consumer_of(self, partitions: Iterable[TopicPartition]) -> AIOKafkaConsumer:
+        """Once it knows their topics, as far as there is something to know."""
+        assert self._consumer is not None, "start the reader first"
+        unknown = {partition.topic for partition in partitions if self._leads(partition) is None}
+        if unknown:
+            with suppress(KafkaError):
+                await private.learn(private.consumer_client(self._consumer), unknown)
+        return self._consumer
 
     async def _go_on_after_gap(self, refused: Iterable[TopicPartition]) -> None:
         """The broker does not have what these partitions are to be read from."""
@@ -161,10 +191,17 @@ class Reader:
             _log.warning("records were removed before they were read", topic=partition.topic, goes_on_at=start)
         self._set_back(removed)
 
-    async def _check_ends(self) -> None:
-        """Not every broker refuses to read behind the end of what it has; some let the reader wait for ever."""
+    async def _check_ends(self, taken: Iterable[TopicPartition]) -> None:
+        """Not every broker refuses to read behind the end of what it has; some let the reader wait for ever.
+
+        Those that were read just now are looked at each time, all of them now and then.
+        """
         assert self._consumer is not None
-        told = {partition: self._consumer.highwater(partition) for partition in self._positions}
+        now = time.monotonic()
+        if now - self._looked > _LOOK_SECONDS:
+            self._looked = now
+            taken = self._positions.keys() - self._strange
+        told = {partition: self._consumer.highwater(partition) for partition in taken}
         ends = {partition: end for partition, end in told.items() if end is not None}
         found = self._watch.look(ends, self._positions)
         if found.lost or found.foreign:
@@ -185,18 +222,47 @@ class Reader:
         if still_read:
             self.add(still_read)
 
-    def _assign(self) -> None:
+    def _read(self, partitions: Iterable[TopicPartition]) -> None:
+        """From their positions, as soon as it is known where they are."""
         if self._consumer is None:
             return
-        if self._positions:
-            self._consumer.assign(list(self._positions))
-            for partition, position in self._positions.items():
-                self._consumer.seek(partition, position)
-            if self._paused:
-                self._consumer.pause(*self._paused)
+        known = {each: self._positions[each] for each in partitions if self.has_leader(each)}
+        self._strange.difference_update(known)
+        self._strange.update(each for each in partitions if each not in known)
+        if known:
+            private.assign(self._consumer, known)
+            if paused := self._paused & known.keys():
+                self._consumer.pause(*paused)
+            private.end_polls(self._consumer)
             self._assigned.set()
-        else:
-            self._consumer.unsubscribe()
+        self._start_learning()
+
+    def _start_learning(self) -> None:
+        if self._strange and self._learning is None:
+            self._learning = asyncio.create_task(self._learn(), name="finding the leaders of partitions")
+            self._learning.add_done_callback(self._learned)
+
+    async def _learn(self) -> None:
+        assert self._consumer is not None
+        client = private.consumer_client(self._consumer)
+        for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
+            with suppress(KafkaError):
+                await private.learn(client, {partition.topic for partition in self._strange})
+            self._read([partition for partition in self._strange if self.has_leader(partition)])
+            if not self._strange:
+                return
+            await asyncio.sleep(delay)
+
+    def _learned(self, task: asyncio.Task[None]) -> None:
+        self._learning = None
+        if not task.cancelled():
+            self._start_learning()
+
+    def _leads(self, partition: TopicPartition) -> int | None:
+        """The broker that leads a partition; -1 when none does, None when nothing is known of it."""
+        assert self._consumer is not None, "start the reader first"
+        leader: int | None = private.consumer_client(self._consumer).cluster.leader_for_partition(partition)
+        return leader
 
     def _adapt_wait(self) -> None:
         """Ask less often when nothing comes: a broker that has to be asked every few milliseconds costs a core."""
@@ -207,5 +273,4 @@ class Reader:
             if idle > seconds:
                 wait = max(wait, milliseconds)
                 break
-        # The client has no public way to change this while it runs.
-        self._consumer._fetcher._fetch_max_wait_ms = wait
+        private.set_fetch_wait(self._consumer, wait)

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrP
 
 from shared.errors import DeadlineExceeded, Unavailable
 from shared.kafka.admin import AdminConnection
+from shared.kafka.aiokafka_private import counts_of_partitions
 
 _VISIBLE_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.02
@@ -38,18 +39,11 @@ class TopicAdmin(AdminConnection):
 
     async def partitions(self, names: Iterable[str]) -> dict[str, int]:
         """The number of partitions of those topics that exist. Raises Unavailable."""
+        wanted = set(names)
         try:
-            # Asking about a topic that does not exist would make some brokers create it, with partitions of their own.
-            existing = set(await self._admin.list_topics())
-            wanted = [name for name in names if name in existing]
-            described = await self._admin.describe_topics(wanted) if wanted else []
+            return await counts_of_partitions(self._admin, wanted) if wanted else {}
         except KafkaError as error:
             raise Unavailable(f"Kafka does not tell its topics: {error!r}") from None
-        return {
-            topic["topic"]: len(topic["partitions"])
-            for topic in described
-            if topic["error_code"] == _NO_ERROR and topic["partitions"]
-        }
 
     async def delete(self, names: Iterable[str]) -> None:
         """Remove topics with all their records; what does not exist is ignored. Raises Unavailable."""

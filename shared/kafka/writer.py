@@ -1,12 +1,15 @@
 """A producer: batches what is sent within one turn of the event loop, acknowledged by all replicas."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
+from shared.kafka import aiokafka_private as private
 from shared.kafka.config import KafkaConfig
 from shared.kafka.headers import Headers
 
@@ -40,18 +43,44 @@ class Writer:
         stopping = asyncio.create_task(producer.stop())
         await asyncio.wait([stopping], timeout=_FLUSH_SECONDS)
         if not stopping.done():
-            # The library itself would wait until the requests time out.
-            await producer._sender.close()
-            producer._message_accumulator.fail_all(KafkaTimeoutError("no broker took the record before the stop"))
+            await private.give_up_sending(producer, KafkaTimeoutError("no broker took the record before the stop"))
         await stopping
 
     async def send(
         self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: Headers
     ) -> asyncio.Future[RecordMetadata]:
         """Queue one record; waits only when the queue of its partition is full. Await the result for its ack."""
-        assert self._producer is not None, "start the writer first"
+        producer = await self._producer_of(topic)
         # The client's compiled part takes a list of headers and nothing else.
-        sent: asyncio.Future[RecordMetadata] = await self._producer.send(
-            topic, value, key, partition, headers=list(headers)
+        sent: asyncio.Future[RecordMetadata] = await producer.send(topic, value, key, partition, headers=list(headers))
+        return sent
+
+    async def send_batch(self, batch: BatchBuilder, topic: str, partition: int) -> asyncio.Future[RecordMetadata]:
+        """Queue many records of one partition; waits while a batch for it is queued. Gives the place of the first."""
+        sent: asyncio.Future[RecordMetadata] = await (await self._producer_of(topic)).send_batch(
+            batch, topic, partition=partition
         )
         return sent
+
+    def new_batch(self, size: int) -> BatchBuilder:
+        """For `send_batch`, of about so many bytes; a single record may be larger."""
+        # The library's own way to make one takes its size from the producer's settings, which suit single sends.
+        return BatchBuilder(size, private.compression(self._started))
+
+    @property
+    def longest_request(self) -> int:
+        """Bytes; a longer batch is refused."""
+        return private.longest_request(self._started)
+
+    @property
+    def _started(self) -> AIOKafkaProducer:
+        assert self._producer is not None, "start the writer first"
+        return self._producer
+
+    async def _producer_of(self, topic: str) -> AIOKafkaProducer:
+        """Once it knows the topic, as far as there is something to know."""
+        producer = self._started
+        if producer.client.cluster.partitions_for_topic(topic) is None:
+            with suppress(KafkaError):
+                await private.learn(producer.client, [topic])
+        return producer

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from services.dataflow import metrics
 from services.dataflow.core.records import Emission, Outcome, Place
-from services.dataflow.kafka.record_batches import RecordBatch, producer_of, waves
+from services.dataflow.kafka.record_batches import RecordBatch, waves
 from services.dataflow.kafka.refusals import error_records
 from services.dataflow.kafka.running import Running
 from services.dataflow.kafka.spans import Sends
@@ -107,7 +107,7 @@ class Outbox:
                 taken = self._take_unsent()
                 for wave in waves(self._packed(taken)):
                     for (topic, partition), batch in wave:
-                        await batch.send(producer_of(self._writer), topic, partition)
+                        await batch.send(self._writer, topic, partition)
                 self._unsettled.extend(taken)
                 self._to_settle.set()
 
@@ -132,10 +132,10 @@ class Outbox:
                 partition = (emission.topic, emission.partition)
                 batches = queues.get(partition)
                 if batches is None:
-                    batches = queues[partition] = [RecordBatch(producer_of(self._writer))]
+                    batches = queues[partition] = [RecordBatch(self._writer)]
                 batch = batches[-1]
                 if not batch.add(parcel.running, emission, now):
-                    batch = RecordBatch(producer_of(self._writer))
+                    batch = RecordBatch(self._writer)
                     batches.append(batch)
                     batch.add(parcel.running, emission, now)
                 inside[batch] = partition

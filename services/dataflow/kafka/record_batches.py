@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.errors import MessageSizeTooLargeError
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from services.dataflow.core.records import Emission
@@ -21,11 +20,9 @@ class RecordBatch:
 
     __slots__ = ("builder", "entries", "is_settled", "limit", "sent")
 
-    def __init__(self, producer: Any) -> None:
-        self.limit: int = producer._max_request_size
-        # The library's own way to make one takes its size from the producer's settings, which suit single sends.
-        compression = producer._message_accumulator._compression_type
-        self.builder = BatchBuilder(BATCH_BYTES, compression)
+    def __init__(self, writer: Writer) -> None:
+        self.limit = writer.longest_request
+        self.builder = writer.new_batch(BATCH_BYTES)
         self.entries: list[tuple[Running, Emission]] = []
         self.sent: asyncio.Future[RecordMetadata] | Exception | None = None
         self.is_settled = False
@@ -41,12 +38,12 @@ class RecordBatch:
             self.sent = MessageSizeTooLargeError(f"{added.size} bytes, allowed are {self.limit}")
         return True
 
-    async def send(self, producer: Any, topic: str, partition: int) -> None:
+    async def send(self, writer: Writer, topic: str, partition: int) -> None:
         """Queue it behind what is queued for the partition. Failures are kept for whoever settles it."""
         if self.sent is not None:
             return
         try:
-            self.sent = await producer.send_batch(self.builder, topic, partition=partition)
+            self.sent = await writer.send_batch(self.builder, topic, partition)
         except Exception as error:
             self.sent = error
 
@@ -58,11 +55,6 @@ class RecordBatch:
         assert sent is not None, "send it first"
         place = sent.result() if sent.done() else await sent
         return int(place.offset) + len(self.entries)
-
-
-def producer_of(writer: Writer) -> Any:
-    assert writer._producer is not None, "start the writer first"
-    return writer._producer
 
 
 def waves(queues: dict[tuple[str, int], list[RecordBatch]]) -> Sequence[list[tuple[tuple[str, int], RecordBatch]]]:
