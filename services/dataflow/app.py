@@ -6,6 +6,7 @@ from functools import partial
 
 from services.dataflow.control.operations import Operations
 from services.dataflow.control.scheduler_link import SchedulerLink
+from services.dataflow.core.valve import Valve
 from services.dataflow.kafka.pipelines import Pipelines
 from services.dataflow.settings import DataflowSettings
 from shared.http_server import HttpServer
@@ -39,7 +40,9 @@ async def _serve(settings: DataflowSettings) -> None:
 
 
 async def _work(settings: DataflowSettings, clients: KafkaClients, readiness: Readiness, tracer: Tracer) -> None:
-    pipelines = Pipelines(settings.name, clients, settings.join_window_ms, partial(readiness.report, "kafka"), tracer)
+    valve = Valve(settings.most_requests, settings.most_bytes)
+    kafka = partial(readiness.report, "kafka")
+    pipelines = Pipelines(settings.name, clients, settings.join_window_ms, kafka, tracer, valve)
     target = f"{settings.upstream_host}:{settings.upstream_port}"
     link = SchedulerLink(target, settings.name, partial(readiness.report, "scheduler"))
     operations = Operations(pipelines, link.report)

@@ -23,6 +23,9 @@ ACKNOWLEDGE_SECONDS = Histogram(
     "Time from the records of one decision being queued until Kafka has them",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+HELD_BYTES = Gauge("seldon_dataflow_held_bytes", "Bytes of records that requests in flight hold")
+HELD_BACK = Gauge("seldon_dataflow_reading_paused", "1 while no further requests are let in because of a limit")
+TIMES_HELD_BACK = Counter("seldon_dataflow_pauses", "How often a limit of requests in flight was reached")
 OUTSTANDING = Gauge("seldon_dataflow_outstanding_records", "Records queued or sent and not acknowledged")
 SEND_FAILURES = Counter("seldon_dataflow_send_failures", "Records that Kafka did not take", ["kind"])
 COMMIT_FAILURES = Counter("seldon_dataflow_commit_failures", "Commits of offsets that Kafka refused")

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import ClassVar, Final
 
+from services.dataflow.core.valve import DEFAULT_MOST_BYTES, DEFAULT_MOST_REQUESTS
 from services.dataflow.java_agent import read
 from shared.control_plane import TLS_WITHOUT_EFFECT, ControlPlaneSettings
 from shared.foreign_settings import WithoutEffect
@@ -68,6 +69,10 @@ class DataflowSettings(KafkaSettings, TracingSettings, ControlPlaneSettings):
         60_000, "kafka-join-window-millis", "SELDON_KAFKA_JOIN_WINDOW_MILLIS", ge=1, le=86_400_000
     )
     """How many milliseconds apart records of a join may be whose pipeline names no window."""
+    most_requests: int = setting(DEFAULT_MOST_REQUESTS, "max-in-flight", "DATAFLOW_MAX_IN_FLIGHT", ge=1)
+    """Requests that this engine works on at a time; further ones wait in Kafka."""
+    most_bytes: int = setting(DEFAULT_MOST_BYTES, "max-in-flight-bytes", "DATAFLOW_MAX_IN_FLIGHT_BYTES", ge=1)
+    """The same for the bytes of their records."""
     log_level: LogLevel = setting("info", "log-level", "DATAFLOW_LOG_LEVEL", "SELDON_LOG_LEVEL_APP")
     """Least severe lines that are logged."""
     kafka_log_level: LogLevel = setting("warn", "kafka-log-level", "SELDON_LOG_LEVEL_KAFKA", validate_default=True)

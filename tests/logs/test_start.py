@@ -74,6 +74,8 @@ SERVICES = {
         wrong={
             "SELDON_UPSTREAM_PORT": "abc",
             "SELDON_KAFKA_JOIN_WINDOW_MILLIS": "0",
+            "DATAFLOW_MAX_IN_FLIGHT": "0",
+            "DATAFLOW_MAX_IN_FLIGHT_BYTES": "much",
             "DATAFLOW_LOG_LEVEL": "loud",
             "SELDON_LOG_LEVEL_KAFKA": "loud",
         },

@@ -1,6 +1,6 @@
 """Batches that are being filled: one for each step and partition."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -41,15 +41,21 @@ class _Batch(Generic[_Request]):
 
 
 class Batches(Generic[_Request]):
-    """`sent` is told of each member once the batch that it is in has been emitted."""
+    """`sent` is told of each member once the batch that it is in has been emitted, `broken` what prevented that."""
 
     def __init__(
-        self, emitter: Emitter, timers: Timers, join_window_ms: int, sent: Callable[[_Request, Node], None]
+        self,
+        emitter: Emitter,
+        timers: Timers,
+        join_window_ms: int,
+        sent: Callable[[_Request, Node], None],
+        broken: Callable[[_Request, Exception], None],
     ) -> None:
         self._emitter = emitter
         self._timers = timers
         self._join_window_ms = join_window_ms
         self._sent = sent
+        self._broken = broken
         self._open: dict[tuple[int, int], _Batch[_Request]] = {}
 
     def add(self, request: _Request, node: Node, message: Message, headers: Headers, visit: int | None = None) -> None:
@@ -114,6 +120,16 @@ class Batches(Generic[_Request]):
     def _flush(self, place: tuple[int, int], node: Node) -> None:
         members = self._close(place).members
         try:
+            self._emit(node, members)
+        except Exception as error:
+            for member in members:
+                self._broken(member.request, error)
+            return
+        for member in members:
+            self._sent(member.request, node)
+
+    def _emit(self, node: Node, members: Sequence[Member[_Request]]) -> None:
+        try:
             message = merged([member.rows.message for member in members]) if len(members) > 1 else None
         except InvalidInput:
             # Contents that do not fit their datatype: the model says so to whom it concerns.
@@ -125,8 +141,6 @@ class Batches(Generic[_Request]):
             shares = [Share(member.request.key, member.rows.count, member.visit or 0) for member in members]
             header = (BATCH, batch_header.encode(shares))
             self._send(node, members[-1], message, [*_visit(members[-1].visit), header])
-        for member in members:
-            self._sent(member.request, node)
 
     def _send(self, node: Node, member: Member[_Request], message: Message, extra: Iterable[tuple[str, bytes]]) -> None:
         request = member.request

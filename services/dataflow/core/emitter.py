@@ -66,9 +66,9 @@ class Emitter:
             kept.append((ERROR_CODE, error.code))
         self._emit(topic, key, partition, error.text, kept)
 
-    def problem(self, kind: str, sentence: str, headers: Headers) -> None:
+    def problem(self, kind: str, sentence: str, headers: Headers, cause: Exception | None = None) -> None:
         """`headers` are those of the record, or of the request."""
-        self.outcome.problems.append(Problem(kind, sentence, headers))
+        self.outcome.problems.append(Problem(kind, sentence, headers, cause))
 
     def partition_in(self, topic: str, partition: int) -> int:
         """The partition of a topic that a request of another partition ends up in."""

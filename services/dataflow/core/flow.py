@@ -5,7 +5,7 @@ from typing import Final
 
 from services.dataflow.core import batch_header
 from services.dataflow.core.batch_header import Share
-from services.dataflow.core.emitter import VISIT, Emitter, Failure
+from services.dataflow.core.emitter import VISIT, Emitter, Failure, partition_of
 from services.dataflow.core.graph import Feed
 from services.dataflow.core.loops import Loops
 from services.dataflow.core.merging import split
@@ -15,7 +15,8 @@ from services.dataflow.core.request import RecordShare, SharedPlace
 from services.dataflow.core.single_pass import SinglePass
 from services.dataflow.core.timers import Timers
 from services.dataflow.core.topology import Topology
-from shared.errors import InvalidInput
+from services.dataflow.core.valve import Load
+from shared.errors import Code, InvalidInput
 from shared.kafka.headers import BATCH, ERROR, ERROR_CODE, PIPELINE, X_PREFIX, Headers, values
 
 __all__ = ["Arrival", "Emission", "Flow", "Outcome", "Place", "Problem"]
@@ -54,7 +55,10 @@ class Flow:
         """What follows from these records, in their order. Bad content becomes a problem, never an exception."""
         outcome = self._emitter.begin(now_ms)
         for arrival in arrivals:
-            self._take(arrival)
+            try:
+                self._take(arrival)
+            except Exception as error:
+                self._break_off(arrival, error)
         if self._has_marks:
             self._forget_marks(now_ms)
         return outcome
@@ -85,6 +89,11 @@ class Flow:
         outcome = self._emitter.begin(now_ms)
         self._timers.run(now_ms)
         return outcome
+
+    @property
+    def load(self) -> Load:
+        """Without what waits to enter: that waits for records from outside, so holding these back would not end it."""
+        return self._main.load
 
     @property
     def in_flight(self) -> int:
@@ -132,7 +141,7 @@ class Flow:
     def _enter(
         self, stage: Loops | SinglePass, arrival: Arrival, key: bytes, source: str, feed: Feed, *, is_failed: bool
     ) -> None:
-        record = RecordShare(_place(arrival), arrival.headers, None)
+        record = RecordShare(_place(arrival), arrival.headers, None, len(arrival.value or b""))
         fingerprint = hash(arrival.value)
         message = None
         if not is_failed:
@@ -201,12 +210,36 @@ class Flow:
         before = self._main.headers_of(key)
         added = [header for header in arrival.headers if header[0].startswith(X_PREFIX) and header not in before]
         shared = SharedPlace(_place(arrival), len(shares))
+        size = len(arrival.value or b"") // len(shares)
         loops = bool(self._topology.main.recurring)
         visits = (share.visit if loops else None for share in shares)
         return [
-            (share.key, RecordShare(shared, added if before else (), visit))
+            (share.key, RecordShare(shared, added if before else (), visit, size))
             for share, visit in zip(shares, visits, strict=True)
         ]
+
+    def _break_off(self, arrival: Arrival, error: Exception) -> None:
+        """Taking this record raised what should not be raised: its requests fail, and nothing else does."""
+        try:
+            keys = [share.key for share in _shares(dict(arrival.headers))]
+        except Exception:
+            keys = []
+        broken = False
+        for key in keys or [arrival.key or b""]:
+            for stage in (self._main, self._intake):
+                if stage is not None and (broken := stage.break_off_with(key, error)):
+                    break
+        if not broken:
+            reason = f"internal error: {type(error).__name__}: {error}"
+            sentence = f"pipeline {self._topology.pipeline}: {_described(arrival)}: {reason}"
+            self._emitter.problem("internal", sentence, arrival.headers, error)
+            if arrival.topic == self._topology.input_topic and arrival.key is not None:
+                # It had not become a request yet.
+                failure = Failure(self._topology.pipeline, reason.encode(), Code.INTERNAL.name.encode())
+                place = self._topology.output_topic, arrival.key, partition_of(arrival.key)
+                self._emitter.send_error(*place, arrival.headers, failure)
+        if _place(arrival) not in self._emitter.outcome.finished:
+            self._finish(arrival)
 
     def _problem(self, kind: str, sentence: str, arrival: Arrival) -> None:
         self._emitter.problem(kind, f"pipeline {self._topology.pipeline}: {sentence}", arrival.headers)
@@ -227,7 +260,7 @@ def _place(arrival: Arrival) -> Place:
 def _record_share(arrival: Arrival, headers: Mapping[str, bytes]) -> RecordShare:
     visit = headers.get(VISIT)
     number = int(visit[:18]) if visit is not None and visit.isdigit() else None
-    return RecordShare(_place(arrival), arrival.headers, number)
+    return RecordShare(_place(arrival), arrival.headers, number, len(arrival.value or b""))
 
 
 def _described(arrival: Arrival) -> str:

@@ -40,10 +40,12 @@ class Problem:
     """Something wrong with a record, for log and metric; whoever waits for an answer gets an error besides."""
 
     kind: str
-    """`no_key`, `unparsable`, `invalid_tensors`, `key_in_use`, `batch_header` or `unknown_step`."""
+    """`no_key`, `unparsable`, `invalid_tensors`, `key_in_use`, `batch_header`, `unknown_step` or `internal`."""
     sentence: str
     headers: Headers = ()
     """Of the record, or of the request."""
+    cause: Exception | None = None
+    """What was raised that should not have been."""
 
 
 @dataclass(slots=True)

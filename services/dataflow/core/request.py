@@ -24,13 +24,15 @@ class SharedPlace:
 class RecordShare:
     """A record, or a request's share of one."""
 
-    __slots__ = ("headers", "place", "visit")
+    __slots__ = ("headers", "place", "size", "visit")
 
-    def __init__(self, place: Place | SharedPlace, headers: Headers, visit: int | None) -> None:
+    def __init__(self, place: Place | SharedPlace, headers: Headers, visit: int | None, size: int) -> None:
         self.place = place
         self.headers = headers
         """Of the record; of a shared one only those that its requests did not have yet."""
         self.visit = visit
+        self.size = size
+        """Bytes of its value."""
 
 
 class Request:
@@ -48,6 +50,7 @@ class Request:
         "roots",
         "seen",
         "shared",
+        "size",
         "timer",
         "values",
         "windows",
@@ -61,6 +64,8 @@ class Request:
         """Of its newest record."""
         self.places: list[Place] = []
         self.shared: list[SharedPlace] = []
+        self.size = 0
+        """Bytes of the values of its records."""
         self.roots: Roots = ()
         self.held: list[Callable[[], None]] = []
         """What came before what the request began with, as it does when records are read again."""

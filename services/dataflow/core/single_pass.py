@@ -124,9 +124,9 @@ class SinglePass(Stage[PassRequest]):
             window = self._join_window_ms
         if any(isinstance(request.values[slot.index], Message) for slot in node.slots):
             due = self._emitter.now + window
-            request.windows[node.index] = self._timers.at(due, partial(self._end_window, request, node, window))
+            request.windows[node.index] = self._at(due, request, partial(self._end_window, node, window))
 
-    def _end_window(self, request: PassRequest, node: Node, window: int) -> None:
+    def _end_window(self, node: Node, window: int, request: PassRequest) -> None:
         """What has not come by now counts as never coming."""
         if self.requests.get(request.key) is request and request.status[node.index] is _WAITING:
             late = [slot.source for slot in node.slots if request.values[slot.index] is None]

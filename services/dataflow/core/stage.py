@@ -12,8 +12,9 @@ from services.dataflow.core.graph import Feed, Graph, Kind, Node
 from services.dataflow.core.messages import Message
 from services.dataflow.core.records import Place
 from services.dataflow.core.request import RecordShare, Request, SharedPlace
-from services.dataflow.core.timers import Timers
+from services.dataflow.core.timers import Timer, Timers
 from services.dataflow.core.topology import Topology
+from services.dataflow.core.valve import Load
 from shared.errors import Code
 from shared.kafka.headers import DEADLINE, Headers, first
 
@@ -24,6 +25,7 @@ _MARGIN_SHARE: Final = 10
 _QUIET_MS: Final = 600_000
 """A request without a deadline is given up when nothing was heard of it for so long: a model may take minutes."""
 _EXPIRED: Final = Code.DEADLINE_EXCEEDED.name.encode()
+_INTERNAL: Final = Code.INTERNAL.name.encode()
 
 
 class Stage(ABC, Generic[R]):
@@ -33,11 +35,17 @@ class Stage(ABC, Generic[R]):
         self._emitter = emitter
         self._timers = timers
         self._join_window_ms = join_window_ms
-        self._batches: Batches[R] = Batches(emitter, timers, join_window_ms, self._sent)
+        self._batches: Batches[R] = Batches(emitter, timers, join_window_ms, self._sent, self.break_off)
         self._finished = Finished()
         self._marks: dict[bytes, dict[str, int]] = {}
         self._is_intake = any(node.kind is Kind.INTAKE for node in graph.nodes)
         self.requests: dict[bytes, R] = {}
+        self._begun_requests = 0
+        self._held_bytes = 0
+
+    @property
+    def load(self) -> Load:
+        return Load(self._begun_requests, self._held_bytes)
 
     def mark(self, topic: str, key: bytes) -> None:
         """An earlier run of this version emitted this; for an error answer, `headers.ERROR` is marked too."""
@@ -96,6 +104,20 @@ class Stage(ABC, Generic[R]):
         """The request as a whole failed, as was found out before."""
         self._later(key, share, lambda request: self._give_up(request, failure))
 
+    def break_off_with(self, key: bytes, error: Exception) -> bool:
+        """The same for a request under this key, if there is one."""
+        request = self.requests.get(key)
+        if request is not None:
+            self.break_off(request, error)
+        return request is not None
+
+    def break_off(self, request: R, error: Exception) -> None:
+        """Something unforeseen was raised: whoever waits is told, and no other request suffers."""
+        sentence = f"internal error: {type(error).__name__}: {error}"
+        name = request.key.decode(errors="replace")
+        self._emitter.problem("internal", f"request {name}: {sentence}", request.headers, error)
+        self._give_up(request, self._failure(sentence, _INTERNAL))
+
     def headers_of(self, key: bytes) -> Headers:
         """Of the newest record of a request that is under way."""
         request = self.requests.get(key)
@@ -150,6 +172,9 @@ class Stage(ABC, Generic[R]):
                 self._emitter.problem("key_in_use", sentence, share.headers)
             return None
         is_first = not request.roots
+        if is_first:
+            self._begun_requests += 1
+            self._held_bytes += request.size
         request.roots += (source, fingerprint)
         self._note(request, share)
         if is_first:
@@ -188,6 +213,9 @@ class Stage(ABC, Generic[R]):
         return request
 
     def _add_place(self, request: R, share: RecordShare) -> None:
+        request.size += share.size
+        if request.roots:
+            self._held_bytes += share.size
         if isinstance(share.place, Place):
             request.places.append(share.place)
         else:
@@ -212,14 +240,23 @@ class Stage(ABC, Generic[R]):
             request.deadline = due
         if request.timer is not None:
             self._timers.cancel(request.timer)
-        request.timer = self._timers.at(due, partial(self._expire, request))
+        request.timer = self._at(due, request, self._expire)
+
+    def _at(self, due: int, request: R, action: Callable[[R], None]) -> Timer:
+        return self._timers.at(due, partial(self._in_time, request, action))
+
+    def _in_time(self, request: R, action: Callable[[R], None]) -> None:
+        try:
+            action(request)
+        except Exception as error:
+            self.break_off(request, error)
 
     def _expire(self, request: R) -> None:
         if self.requests.get(request.key) is not request:
             return
         now = self._emitter.now
         if request.deadline is None and request.seen + _QUIET_MS > now:
-            request.timer = self._timers.at(request.seen + _QUIET_MS, partial(self._expire, request))
+            request.timer = self._at(request.seen + _QUIET_MS, request, self._expire)
             return
         if not request.roots:
             # A late record of a request that an earlier run of this version finished.
@@ -257,6 +294,9 @@ class Stage(ABC, Generic[R]):
         if self.requests.get(request.key) is not request:
             return
         del self.requests[request.key]
+        if request.roots:
+            self._begun_requests -= 1
+            self._held_bytes -= request.size
         self._finished.add(request.key, request.roots)
         if request.timer is not None:
             self._timers.cancel(request.timer)

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from aiokafka import TopicPartition
@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 
 from services.dataflow import metrics
 from services.dataflow.core.index import Index, Routes
-from services.dataflow.core.records import Arrival, Outcome, Place
+from services.dataflow.core.records import Arrival, Outcome
+from services.dataflow.core.valve import NOTHING, Valve
 from services.dataflow.kafka.outbox import Outbox, sentence
 from services.dataflow.kafka.problems import ProblemLog
 from services.dataflow.kafka.running import Running
@@ -21,7 +22,6 @@ from shared.backoff import exponential
 from shared.kafka.headers import PIPELINE, PIPELINE_VERSION
 from shared.kafka.reader import Reader, Record
 from shared.logs import logger
-from shared.tracing.log_fields import of_request
 from shared.tracing.tracer import Tracer
 
 _MOST_RECORDS: Final = 1000
@@ -34,7 +34,10 @@ Polled: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
 class Engine:
     """All versions share one reader: a partition that several read is fetched once."""
 
-    def __init__(self, reader: Reader, outbox: Outbox, tracer: Tracer) -> None:
+    def __init__(
+        self, reader: Reader, outbox: Outbox, tracer: Tracer, valve: Valve, broken: Callable[[Running, str], None]
+    ) -> None:
+        """`broken` is told of a version that cannot go on as it is, and why."""
         self._reader = reader
         self._outbox = outbox
         self._tracer = tracer
@@ -46,6 +49,9 @@ class Engine:
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._problems = ProblemLog()
+        self._valve = valve
+        self._broken = broken
+        self._lets_in = True
 
     @property
     def read_to(self) -> Mapping[TopicPartition, int]:
@@ -82,6 +88,9 @@ class Engine:
         if starts:
             self._reader.add(starts)
             self._moved |= starts
+        if not self._lets_in:
+            self._let_in(TopicPartition(*source) for source in running.ledger.sources)
+        self._note_load(running)
         self._plan(running)
 
     def detach(self, running: Running) -> None:
@@ -98,6 +107,7 @@ class Engine:
             if not users:
                 unused.append(partition)
         running.attached = False
+        self._note_load(running)
         for partition in unused:
             del self._users[partition]
             self._read_to.pop(partition, None)
@@ -147,7 +157,11 @@ class Engine:
             routes = self._index.of(partition)
             if routes is not None:
                 for running, arrivals in _sorted_out(routes, partition, records).items():
-                    fresh = self._begin(running, partition, arrivals)
+                    try:
+                        fresh = self._begin(running, partition, arrivals)
+                    except Exception as error:
+                        self._fail(running, error)
+                        continue
                     if fresh:
                         if receptions is not None:
                             fresh = receptions.of(fresh)
@@ -173,19 +187,51 @@ class Engine:
         try:
             outcome = running.flow.receive(arrivals, now)
         except Exception as error:
-            about = of_request(arrivals[0].headers) if len(arrivals) == 1 else {}
-            _log.exception("records dropped", pipeline=running.name, records=len(arrivals), exc_info=error, **about)
-            metrics.PROBLEMS.labels("internal").inc(len(arrivals))
-            places = [Place(arrival.topic, arrival.partition, arrival.offset) for arrival in arrivals]
-            outcome = Outcome([], places, [])
+            self._fail(running, error)
+            return
         self._take(running, outcome, len(arrivals))
+
+    def _fail(self, running: Running, error: Exception) -> None:
+        """What belongs to one request is the flow's to settle; here its state as a whole is worth nothing any more."""
+        if running.failed:
+            return
+        _log.exception("version broken", pipeline=running.name, exc_info=error)
+        metrics.PROBLEMS.labels("broken").inc()
+        self._broken(running, f"internal error: {type(error).__name__}: {error}")
 
     def _take(self, running: Running, outcome: Outcome, received: int) -> None:
         self._outbox.put(running, outcome)
         running.count(received, len(outcome.emissions))
         for problem in outcome.problems:
             self._problems.note(running.name, problem)
+        self._note_load(running)
         self._plan(running)
+
+    def _note_load(self, running: Running) -> None:
+        load = running.flow.load if running.attached else NOTHING
+        if load != running.load:
+            self._valve.change(running.load, load)
+            running.load = load
+            metrics.HELD_BYTES.set(self._valve.bytes)
+            if self._valve.is_open != self._lets_in:
+                self._lets_in = self._valve.is_open
+                metrics.HELD_BACK.set(not self._lets_in)
+                if not self._lets_in:
+                    metrics.TIMES_HELD_BACK.inc()
+                self._let_in(self._users)
+
+    def _let_in(self, partitions: Iterable[TopicPartition]) -> None:
+        """Or hold back what would begin requests. What is waited for by those under way is always read."""
+        for partition in partitions:
+            if self._lets_in or not self._begins_requests(partition):
+                self._reader.resume(partition)
+            else:
+                self._reader.pause(partition)
+
+    def _begins_requests(self, partition: TopicPartition) -> bool:
+        """And does nothing else."""
+        routes = self._index.of(partition)
+        return routes is not None and not any(readers.of_version for readers in routes.values())
 
     def _plan(self, running: Running) -> None:
         """A flow that is due later than planned is looked at as planned, and then planned anew."""
@@ -218,7 +264,7 @@ class Engine:
                 try:
                     outcome = running.flow.tick(now)
                 except Exception as error:
-                    _log.exception("timer failed", pipeline=running.name, exc_info=error)
+                    self._fail(running, error)
                     continue
                 self._take(running, outcome, 0)
         self._arm()

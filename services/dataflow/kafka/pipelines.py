@@ -15,6 +15,7 @@ from services.dataflow import metrics
 from services.dataflow.core.flow import Flow
 from services.dataflow.core.ledger import Ledger, Start
 from services.dataflow.core.topology import Topology
+from services.dataflow.core.valve import DEFAULT_MOST_BYTES, DEFAULT_MOST_REQUESTS, Valve
 from services.dataflow.kafka.commits import Commits
 from services.dataflow.kafka.engine import Engine
 from services.dataflow.kafka.outbox import Outbox, sentence
@@ -46,13 +47,15 @@ class Pipelines:
         join_window_ms: int,
         kafka: Callable[[str], None],
         tracer: Tracer = OFF,
+        valve: Valve | None = None,
     ) -> None:
         """`kafka` is told what is wrong with it, and an empty text when nothing is."""
         self._me = me
         self._clients = clients
         self._join_window_ms = join_window_ms
         self._outbox = Outbox(clients.writer, tracer, self._has_finished, self._has_failed)
-        self._engine = Engine(clients.reader, self._outbox, tracer)
+        valve = valve or Valve(DEFAULT_MOST_REQUESTS, DEFAULT_MOST_BYTES)
+        self._engine = Engine(clients.reader, self._outbox, tracer, valve, self._has_failed)
         self._commits = Commits(clients, self._engine, kafka)
         self._at_work: dict[str, Running] = {}
         self._messages: dict[str, PipelineUpdateMessage] = {}

@@ -28,4 +28,8 @@ class ProblemLog:
             return
         self._last[kind] = now
         left_out, about = self._left_out.pop(kind, 0), of_request(problem.headers)
-        _log.warning("problem", pipeline=pipeline, kind=kind, reason=problem.sentence, left_out=left_out, **about)
+        fields = {"pipeline": pipeline, "kind": kind, "reason": problem.sentence, "left_out": left_out, **about}
+        if problem.cause is None:
+            _log.warning("problem", **fields)
+        else:
+            _log.error("problem", exc_info=problem.cause, **fields)

@@ -11,6 +11,7 @@ from services.dataflow.core.flow import Flow
 from services.dataflow.core.index import enters
 from services.dataflow.core.ledger import Ledger
 from services.dataflow.core.topology import Topology
+from services.dataflow.core.valve import NOTHING, Load
 
 
 @dataclass(eq=False, slots=True)
@@ -31,6 +32,8 @@ class Running:
     failed: bool = False
     """A record could not be sent; what follows is void until the version starts again from its committed offsets."""
     attached: bool = False
+    load: Load = NOTHING
+    """Of the flow, as the engine has taken note of it."""
     due: int | None = None
     """When the flow wants its next tick, milliseconds since the epoch."""
     commit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
+from services.dataflow.core.valve import Valve
 from services.dataflow.kafka.pipelines import Pipelines
 from shared.kafka.clients import KafkaClients
 from shared.kafka.config import KafkaConfig
@@ -42,11 +43,13 @@ async def engine(config: KafkaConfig) -> AsyncIterator[MakeEngine]:
     """Makes engines by name, which stop with the test."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(name: str = "engine", tracer: Tracer = OFF, **changes: object) -> Pipelines:
+        async def make(
+            name: str = "engine", tracer: Tracer = OFF, valve: Valve | None = None, **changes: object
+        ) -> Pipelines:
             clients = KafkaClients(replace(config, **changes))  # type: ignore[arg-type]
             await clients.start(lambda _: None)
             stack.push_async_callback(clients.stop)
-            pipelines = Pipelines(name, clients, 60_000, lambda _: None, tracer)
+            pipelines = Pipelines(name, clients, 60_000, lambda _: None, tracer, valve)
             working = asyncio.create_task(pipelines.run())
 
             async def end() -> None:

@@ -76,9 +76,14 @@ class Mesh:
             await self._answer(record)
 
     async def send(
-        self, pipeline: str, count: int, partition: int = 0, more: Iterable[tuple[str, bytes]] = ()
+        self,
+        pipeline: str,
+        count: int,
+        partition: int = 0,
+        more: Iterable[tuple[str, bytes]] = (),
+        size: int = 0,
     ) -> list[str]:
-        """Send requests with one tensor `INPUT`; their ids."""
+        """Send requests with one tensor `INPUT`, and a parameter that makes them longer; their ids."""
         ids = [str(next(self._ids)) for _ in range(count)]
         sent = []
         for request_id in ids:
@@ -86,6 +91,8 @@ class Mesh:
             request.inputs.add(name="INPUT", datatype="INT64", shape=[1]).contents.int64_contents.append(
                 int(request_id)
             )
+            if size:
+                request.parameters["long"].string_param = "x" * size
             value = request.SerializeToString()
             sent.append(await self.put(pipeline, request_id, value, partition, more))
         await asyncio.gather(*sent)
