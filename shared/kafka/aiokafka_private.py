@@ -171,6 +171,11 @@ def compression(producer: AIOKafkaProducer) -> int:
     return int(producer._message_accumulator._compression_type)
 
 
+def has_queued(producer: AIOKafkaProducer, partition: TopicPartition) -> bool:
+    """Is there a batch for this partition that has not been sent yet?"""
+    return bool(producer._message_accumulator._batches.get(partition))
+
+
 async def give_up_sending(producer: AIOKafkaProducer, error: Exception) -> None:
     """Fail what has not been sent; the library itself would wait until the requests time out."""
     await producer._sender.close()

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
@@ -50,17 +50,23 @@ class Writer:
         self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: Headers
     ) -> asyncio.Future[RecordMetadata]:
         """Queue one record; waits only when the queue of its partition is full. Await the result for its ack."""
-        producer = await self._producer_of(topic)
+        producer = await self._producer_of(topic, partition)
         # The client's compiled part takes a list of headers and nothing else.
         sent: asyncio.Future[RecordMetadata] = await producer.send(topic, value, key, partition, headers=list(headers))
         return sent
 
     async def send_batch(self, batch: BatchBuilder, topic: str, partition: int) -> asyncio.Future[RecordMetadata]:
         """Queue many records of one partition; waits while a batch for it is queued. Gives the place of the first."""
-        sent: asyncio.Future[RecordMetadata] = await (await self._producer_of(topic)).send_batch(
+        sent: asyncio.Future[RecordMetadata] = await (await self._producer_of(topic, partition)).send_batch(
             batch, topic, partition=partition
         )
         return sent
+
+    def takes_at_once(self, topic: str, partition: int) -> bool:
+        """Would `send_batch` return without waiting?"""
+        known = self._started.client.cluster.partitions_for_topic(topic)
+        free = known is not None and partition in known
+        return free and not private.has_queued(self._started, TopicPartition(topic, partition))
 
     def new_batch(self, size: int) -> BatchBuilder:
         """For `send_batch`, of about so many bytes; a single record may be larger."""
@@ -77,10 +83,10 @@ class Writer:
         assert self._producer is not None, "start the writer first"
         return self._producer
 
-    async def _producer_of(self, topic: str) -> AIOKafkaProducer:
-        """Once it knows the topic, as far as there is something to know."""
+    async def _producer_of(self, topic: str, partition: int) -> AIOKafkaProducer:
+        """Once it knows the partition, as far as there is something to know: a topic may have got more."""
         producer = self._started
-        if producer.client.cluster.partitions_for_topic(topic) is None:
+        if partition not in (producer.client.cluster.partitions_for_topic(topic) or ()):
             with suppress(KafkaError):
                 await private.learn(producer.client, [topic])
         return producer

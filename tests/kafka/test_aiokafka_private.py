@@ -236,7 +236,9 @@ async def test_what_no_broker_takes_is_given_up(topic: str) -> None:
         await producer.start()
         await producer.send_and_wait(topic, b"x")
         await asyncio.to_thread(own.kill)
-        sent = await producer.send(topic, b"y")
+        assert not private.has_queued(producer, TopicPartition(topic, 0))
+        sent = await producer.send(topic, b"y", partition=0)
+        assert private.has_queued(producer, TopicPartition(topic, 0))
         await private.give_up_sending(producer, KafkaTimeoutError("given up"))
         with pytest.raises(KafkaTimeoutError, match="given up"):
             await sent

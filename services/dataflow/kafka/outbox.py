@@ -11,9 +11,10 @@ from aiokafka.errors import KafkaTimeoutError
 
 from services.dataflow import metrics
 from services.dataflow.core.records import Emission, Outcome, Place
-from services.dataflow.kafka.record_batches import RecordBatch, waves
+from services.dataflow.kafka.record_batches import RecordBatch
 from services.dataflow.kafka.refusals import error_records
 from services.dataflow.kafka.running import Running
+from services.dataflow.kafka.sending import Sending
 from services.dataflow.kafka.spans import Sends
 from shared.kafka.names import partition_of
 from shared.kafka.writer import Writer
@@ -23,6 +24,7 @@ from shared.tracing.tracer import Tracer
 
 _MOST_RECORDS: Final = 10_000
 _MOST_BYTES: Final = 256 * 1024 * 1024
+_STUCK_SECONDS: Final = 5.0
 _MOST_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 _log = logger("outbox")
 
@@ -35,8 +37,23 @@ class _Parcel:
     size: int
     batches: list[tuple[tuple[str, int], RecordBatch]] = field(default_factory=list)
     """That hold its emissions, perhaps beside those of others."""
+    refused: list[tuple[Emission, Exception]] = field(default_factory=list)
+    """What could not even be put into a batch."""
     done: asyncio.Future[None] | None = None
     queued: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(slots=True)
+class _Share:
+    """What is outstanding of one version."""
+
+    records: int = 0
+    size: int = 0
+    parcels: deque[_Parcel] | None = None
+    """To be settled; None while nobody is at it."""
+    oldest: _Parcel | None = None
+    counts: bool = True
+    """Among what there is room for."""
 
 
 class Outbox:
@@ -56,8 +73,11 @@ class Outbox:
         self._traces = tracer.on
         self._sends = Sends(tracer)
         self._unsent: deque[_Parcel] = deque()
-        self._unsettled: deque[_Parcel] = deque()
-        self._to_send, self._to_settle, self._has_room = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._sending = Sending(writer)
+        self._shares: dict[Running, _Share] = {}
+        """Of versions with anything outstanding."""
+        self._settling: set[asyncio.Task[None]] = set()
+        self._to_send, self._has_room = asyncio.Event(), asyncio.Event()
         self._has_room.set()
         self._records = 0
         self._bytes = 0
@@ -71,8 +91,13 @@ class Outbox:
         self._queue(_Parcel(running, emissions, outcome.finished, size))
 
     async def room(self) -> None:
-        """Wait until little enough is outstanding."""
-        await self._has_room.wait()
+        """Wait until little enough is outstanding. A version whose records are stuck does not count for long."""
+        while not self._has_room.is_set():
+            try:
+                async with asyncio.timeout(_STUCK_SECONDS):
+                    await self._has_room.wait()
+            except TimeoutError:
+                self._leave_out_stuck()
 
     async def settled(self, running: Running) -> None:
         """Wait until everything that was put so far is acknowledged, or has failed."""
@@ -82,22 +107,47 @@ class Outbox:
 
     async def run(self) -> None:
         """Send and settle until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_all(), name="sending")
-            tasks.create_task(self._settle_all(), name="settling")
+        try:
+            await self._send_all()
+        finally:
+            for task in self._settling:
+                task.cancel()
+            await asyncio.gather(self._sending.stop(), *self._settling, return_exceptions=True)
 
     def _queue(self, parcel: _Parcel) -> None:
-        self._account(len(parcel.emissions), parcel.size)
+        self._account(parcel.running, len(parcel.emissions), parcel.size)
         self._unsent.append(parcel)
         self._to_send.set()
 
-    def _account(self, records: int, size: int) -> None:
-        self._records += records
-        self._bytes += size
+    def _account(self, running: Running, records: int, size: int) -> None:
+        share = self._shares.setdefault(running, _Share())
+        share.records += records
+        share.size += size
+        if share.counts:
+            self._records += records
+            self._bytes += size
+            self._look_for_room()
+        if share.parcels is None and not share.records:
+            del self._shares[running]
+
+    def _look_for_room(self) -> None:
         if self._records < _MOST_RECORDS and self._bytes < _MOST_BYTES:
             self._has_room.set()
         else:
             self._has_room.clear()
+
+    def _leave_out_stuck(self) -> None:
+        """Their versions start again from what is committed, once their records are settled in one way or another."""
+        now = time.perf_counter()
+        for running, share in list(self._shares.items()):
+            if share.counts and share.oldest is not None and now - share.oldest.queued > _STUCK_SECONDS:
+                share.counts = False
+                self._records -= share.records
+                self._bytes -= share.size
+                topics = ", ".join(sorted({topic for (topic, _), _ in share.oldest.batches}))
+                metrics.SEND_FAILURES.labels("stuck").inc()
+                self._failed(running, f"Kafka has not taken records of {topics} for {_STUCK_SECONDS:g} s")
+        self._look_for_room()
 
     async def _send_all(self) -> None:
         while True:
@@ -105,11 +155,10 @@ class Outbox:
             self._to_send.clear()
             while self._unsent:
                 taken = self._take_unsent()
-                for wave in waves(self._packed(taken)):
-                    for (topic, partition), batch in wave:
-                        await batch.send(self._writer, topic, partition)
-                self._unsettled.extend(taken)
-                self._to_settle.set()
+                self._pack(taken)
+                await self._sending.flush()
+                for parcel in taken:
+                    self._let_settle(parcel)
 
     def _take_unsent(self) -> list[_Parcel]:
         taken: list[_Parcel] = []
@@ -120,39 +169,47 @@ class Outbox:
             size += parcel.size
         return taken
 
-    def _packed(self, parcels: Iterable[_Parcel]) -> dict[tuple[str, int], list[RecordBatch]]:
-        """Batches by partition, in order."""
-        queues: dict[tuple[str, int], list[RecordBatch]] = {}
+    def _pack(self, parcels: Iterable[_Parcel]) -> None:
         now = int(time.time() * 1000)
         for parcel in parcels:
             if parcel.running.failed:
                 continue
             inside: dict[RecordBatch, tuple[str, int]] = {}
             for emission in parcel.emissions:
-                partition = (emission.topic, emission.partition)
-                batches = queues.get(partition)
-                if batches is None:
-                    batches = queues[partition] = [RecordBatch(self._writer)]
-                batch = batches[-1]
-                if not batch.add(parcel.running, emission, now):
-                    batch = RecordBatch(self._writer)
-                    batches.append(batch)
-                    batch.add(parcel.running, emission, now)
-                inside[batch] = partition
+                try:
+                    batch = self._sending.add(parcel.running, emission, now)
+                except Exception as error:
+                    parcel.refused.append((emission, error))
+                else:
+                    inside[batch] = (emission.topic, emission.partition)
             parcel.batches = [(partition, batch) for batch, partition in inside.items()]
-        return queues
 
-    async def _settle_all(self) -> None:
-        while True:
-            await self._to_settle.wait()
-            while self._unsettled:
-                parcel = self._unsettled.popleft()
+    def _let_settle(self, parcel: _Parcel) -> None:
+        """In order for each version: one that waits keeps no other from going on."""
+        share = self._shares.setdefault(parcel.running, _Share())
+        if share.parcels is not None:
+            share.parcels.append(parcel)
+            return
+        share.parcels = deque([parcel])
+        task = asyncio.create_task(self._settle_all(parcel.running, share), name=f"settling {parcel.running.name}")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle_all(self, running: Running, share: _Share) -> None:
+        while share.parcels:
+            parcel = share.oldest = share.parcels.popleft()
+            try:
                 await self._settle(parcel)
-                if parcel.emissions and not parcel.running.failed:
-                    metrics.ACKNOWLEDGE_SECONDS.observe(time.perf_counter() - parcel.queued)
-                self._account(-len(parcel.emissions), -parcel.size)
-            metrics.OUTSTANDING.set(self._records)
-            self._to_settle.clear()
+            except Exception as error:
+                _log.exception("not settled", pipeline=running.name, exc_info=error)
+                self._failed(running, f"internal error: {type(error).__name__}: {error}")
+                _tell(parcel)
+            if parcel.emissions and not running.failed:
+                metrics.ACKNOWLEDGE_SECONDS.observe(time.perf_counter() - parcel.queued)
+            if not share.parcels:
+                share.parcels = share.oldest = None
+            self._account(running, -len(parcel.emissions), -parcel.size)
+        metrics.OUTSTANDING.set(self._records)
 
     async def _settle(self, parcel: _Parcel) -> None:
         running, ledger = parcel.running, parcel.running.ledger
@@ -162,6 +219,8 @@ class Outbox:
                 ledger.grown(partition, await batch.end())
             except Exception as error:
                 await self._batch_refused(running, batch, error)
+        for emission, refusal in parcel.refused:
+            await self._refused(running, emission, refusal)
         if not running.failed:
             for place in parcel.finished:
                 ledger.finish((place.topic, place.partition), place.offset)
@@ -169,8 +228,7 @@ class Outbox:
                 self._finished(running)
         if self._traces:
             self._sends.end(parcel.emissions, "not taken by Kafka" if running.failed else "")
-        if parcel.done is not None and not parcel.done.done():
-            parcel.done.set_result(None)
+        _tell(parcel)
 
     async def _batch_refused(self, running: Running, batch: RecordBatch, error: Exception) -> None:
         if getattr(error, "retriable", False) or isinstance(error, KafkaTimeoutError):
@@ -203,6 +261,11 @@ class Outbox:
                 await self._send_alone(record._replace(partition=partition))
             except Exception as failure:
                 _log.error("caller not told", pipeline=pipeline, reason=sentence(failure), **about)
+
+
+def _tell(parcel: _Parcel) -> None:
+    if parcel.done is not None and not parcel.done.done():
+        parcel.done.set_result(None)
 
 
 def _size(emission: Emission) -> int:

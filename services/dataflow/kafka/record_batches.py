@@ -1,7 +1,6 @@
 """Many records to one partition in one go: a future for each batch instead of one for each record."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from aiokafka.errors import MessageSizeTooLargeError
@@ -18,13 +17,14 @@ BATCH_BYTES: Final = 256 * 1024
 class RecordBatch:
     """Records of one partition, on their way together."""
 
-    __slots__ = ("builder", "entries", "is_settled", "limit", "sent")
+    __slots__ = ("_is_queued", "_sent", "builder", "entries", "is_settled", "limit")
 
     def __init__(self, writer: Writer) -> None:
         self.limit = writer.longest_request
         self.builder = writer.new_batch(BATCH_BYTES)
         self.entries: list[tuple[Running, Emission]] = []
-        self.sent: asyncio.Future[RecordMetadata] | Exception | None = None
+        self._sent: asyncio.Future[RecordMetadata] | Exception | None = None
+        self._is_queued = asyncio.Event()
         self.is_settled = False
         """Has failed, and what follows from that has been done."""
 
@@ -35,32 +35,31 @@ class RecordBatch:
             return False
         self.entries.append((running, emission))
         if added.size > self.limit:
-            self.sent = MessageSizeTooLargeError(f"{added.size} bytes, allowed are {self.limit}")
+            self.refuse(MessageSizeTooLargeError(f"{added.size} bytes, allowed are {self.limit}"))
         return True
 
     async def send(self, writer: Writer, topic: str, partition: int) -> None:
         """Queue it behind what is queued for the partition. Failures are kept for whoever settles it."""
-        if self.sent is not None:
+        if self._sent is not None:
             return
         try:
-            self.sent = await writer.send_batch(self.builder, topic, partition)
+            self._sent = await writer.send_batch(self.builder, topic, partition)
+            self._is_queued.set()
         except Exception as error:
-            self.sent = error
+            self.refuse(error)
+
+    def refuse(self, error: Exception) -> None:
+        """It will not be sent."""
+        self._sent = error
+        self._is_queued.set()
 
     async def end(self) -> int:
         """The offset after its last record, once it is acknowledged. Raises what it failed with."""
-        sent = self.sent
+        if self._sent is None:
+            await self._is_queued.wait()
+        sent = self._sent
         if isinstance(sent, Exception):
             raise sent
-        assert sent is not None, "send it first"
+        assert sent is not None
         place = sent.result() if sent.done() else await sent
         return int(place.offset) + len(self.entries)
-
-
-def waves(queues: dict[tuple[str, int], list[RecordBatch]]) -> Sequence[list[tuple[tuple[str, int], RecordBatch]]]:
-    """First batches of all partitions, then their second ones: what goes to a broker at the same time."""
-    longest = max((len(batches) for batches in queues.values()), default=0)
-    return [
-        [(partition, batches[index]) for partition, batches in queues.items() if index < len(batches)]
-        for index in range(longest)
-    ]
