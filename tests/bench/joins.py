@@ -102,17 +102,17 @@ class _Records:
                 for number in range(REQUESTS)
             ]
             await asyncio.gather(*sent)
-        began, used = time.perf_counter(), _processor_seconds(process.pid)
+        began, used = time.perf_counter(), processor_seconds(process.pid)
         process.send_signal(signal.SIGCONT)
         missing = REQUESTS * len(sinks)
         while missing > 0:
             for partition, records in (await self.reader.poll()).items():
                 missing -= len(records) if partition.topic in sinks else 0
         rate = REQUESTS / (time.perf_counter() - began)
-        return Run(rate, (_processor_seconds(process.pid) - used) / REQUESTS * 1e6)
+        return Run(rate, (processor_seconds(process.pid) - used) / REQUESTS * 1e6)
 
 
-def _processor_seconds(process: int) -> float:
+def processor_seconds(process: int) -> float:
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -99,7 +99,7 @@ class Deployment:
     def _load(self, text: str) -> str:
         (resource,) = read_resources(text)
         assert isinstance(resource.message, pb.Model)
-        with self._scheduler() as scheduler:
+        with self.api() as scheduler:
             scheduler.LoadModel(pb.LoadModelRequest(model=resource.message), timeout=WAIT_SECONDS)
         return resource.name
 
@@ -113,13 +113,13 @@ class Deployment:
         """Load a pipeline manifest and wait until its latest version can answer; returns its name."""
         (resource,) = read_resources(text)
         assert isinstance(resource.message, pb.Pipeline)
-        with self._scheduler() as scheduler:
+        with self.api() as scheduler:
             scheduler.LoadPipeline(pb.LoadPipelineRequest(pipeline=resource.message), timeout=WAIT_SECONDS)
         self.wait_for(lambda: self.pipeline_ready(resource.name), f"pipeline {resource.name} to be ready")
         return resource.name
 
     def unload_pipeline(self, name: str) -> None:
-        with self._scheduler() as scheduler:
+        with self.api() as scheduler:
             scheduler.UnloadPipeline(pb.UnloadPipelineRequest(name=name), timeout=WAIT_SECONDS)
         gone = {pb.PipelineVersionState.PipelineTerminated}
         self.wait_for(
@@ -129,7 +129,7 @@ class Deployment:
 
     def pipeline_status(self, name: str) -> pb.PipelineWithState:
         """Status of the latest version."""
-        with self._scheduler() as scheduler:
+        with self.api() as scheduler:
             request = pb.PipelineStatusRequest(name=name)
             (answer,) = scheduler.PipelineStatus(request, timeout=WAIT_SECONDS, wait_for_ready=True)
         return answer.versions[-1]
@@ -140,13 +140,13 @@ class Deployment:
         return state.status == ready and state.pipelineGwStatus == ready and state.modelsReady
 
     def unload(self, name: str) -> None:
-        with self._scheduler() as scheduler:
+        with self.api() as scheduler:
             scheduler.UnloadModel(pb.UnloadModelRequest(model=pb.ModelReference(name=name)), timeout=WAIT_SECONDS)
         self.wait_state(name, "ModelTerminated")
 
     def status(self, name: str) -> pb.ModelVersionStatus:
         """Status of the latest version."""
-        with self._scheduler() as scheduler:
+        with self.api() as scheduler:
             request = pb.ModelStatusRequest(model=pb.ModelReference(name=name))
             (answer,) = scheduler.ModelStatus(request, timeout=WAIT_SECONDS, wait_for_ready=True)
         return answer.versions[-1]
@@ -155,7 +155,7 @@ class Deployment:
         return pb.ModelStatus.ModelState.Name(self.status(name).state.state)
 
     @contextmanager
-    def _scheduler(self) -> Iterator[scheduler_pb2_grpc.SchedulerStub]:
+    def api(self) -> Iterator[scheduler_pb2_grpc.SchedulerStub]:
         with grpc.insecure_channel(self.scheduler_address) as channel:
             yield scheduler_pb2_grpc.SchedulerStub(channel)
 

@@ -11,7 +11,7 @@ from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferRes
 
 from shared.kafka import headers
 from shared.kafka.config import KafkaConfig
-from shared.kafka.names import record_key
+from shared.kafka.names import partition_of, record_key
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import TopicAdmin
 from shared.kafka.writer import Writer
@@ -31,7 +31,8 @@ class Mesh:
         """By id of the request."""
         self.asked: defaultdict[str, list[Record]] = defaultdict(list)
         """What models were asked, by model."""
-        self._answers_to: dict[str, tuple[str, str]] = {}
+        self._answers_to: dict[str, tuple[str, str, int]] = {}
+        """By topic of what is asked: the model, the topic of its answers, and how many partitions that has."""
         self._held: dict[str, list[Record]] = {}
         self._ids = itertools.count()
         self._news = asyncio.Event()
@@ -56,7 +57,7 @@ class Mesh:
         for model in models:
             asked, answers = self.names.model_inputs(model), self.names.model_outputs(model)
             counts = await self.topics.ensure([asked, answers])
-            self._answers_to[asked] = (model, answers)
+            self._answers_to[asked] = (model, answers, counts[answers])
             self.reader.add({TopicPartition(asked, number): 0 for number in range(counts[asked])})
 
     async def watch(self, *pipelines: str) -> None:
@@ -66,6 +67,15 @@ class Mesh:
             await self.topics.ensure([topic, self.names.pipeline_inputs(pipeline)])
             count = (await self.topics.partitions([topic]))[topic]
             self.reader.add(await self.reader.end_offsets([TopicPartition(topic, number) for number in range(count)]))
+
+    async def read_more(self) -> None:
+        """The partitions that have been added to the topics that are read."""
+        read = self.reader.partitions
+        counts = await self.topics.partitions({partition.topic for partition in read})
+        found = {TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)}
+        self.reader.add(dict.fromkeys(found - read, 0))
+        for topic, (model, answers, _) in list(self._answers_to.items()):
+            self._answers_to[topic] = (model, answers, counts[topic])
 
     def hold(self, model: str) -> None:
         """Let the model think until `release`."""
@@ -140,7 +150,7 @@ class Mesh:
                     for record in records:
                         self.answers[_request_id(record)].append(record)
                     continue
-                model, _ = self._answers_to[partition.topic]
+                model, *_ = self._answers_to[partition.topic]
                 self.asked[model] += records
                 if model in self._held:
                     self._held[model] += records
@@ -151,14 +161,16 @@ class Mesh:
             self._news.set()
 
     async def _answer(self, record: Record) -> None:
-        model, topic = self._answers_to[record.topic]
+        model, topic, partitions = self._answers_to[record.topic]
         request = ModelInferRequest.FromString(record.value)
         response = ModelInferResponse(model_name=f"{model}_1", id=request.id)
         for tensor in request.inputs:
             response.outputs.add(
                 name=f"{tensor.name}-{model}", datatype=tensor.datatype, shape=tensor.shape
             ).contents.MergeFromString(tensor.contents.SerializeToString())
-        await self.writer.send(topic, response.SerializeToString(), record.key, record.partition, record.headers)
+        await self.writer.send(
+            topic, response.SerializeToString(), record.key, partition_of(record.key, partitions), record.headers
+        )
 
 
 def tensors(record: Record) -> Mapping[str, int]:
