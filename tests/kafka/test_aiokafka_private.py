@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from shared.kafka import aiokafka_private as private
@@ -244,3 +245,24 @@ async def test_what_no_broker_takes_is_given_up(topic: str) -> None:
             await sent
         await producer.stop()
         await clients.stop()
+
+
+async def test_an_idle_reader_asks_no_more_often_than_its_fetches_wait(clients: KafkaClients, topic: str) -> None:
+    """Whatever else is asked meanwhile, and even after partitions were added."""
+    await clients.topics.ensure([topic])
+    await write(clients, topic, "x")
+    async with slow_reader(clients) as reader:
+        made = reader._consumer
+        assert made is not None
+        asked = _requests_of(made)
+        reader.add({TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 0})
+        for _ in range(3):
+            assert await reader.poll() == {}
+            await reader.end_offsets([TopicPartition(topic, 0)])
+        before = len([request for request in asked if isinstance(request, FetchRequest)])
+        for _ in range(2):
+            assert await reader.poll() == {}
+        fetches = [request for request in asked if isinstance(request, FetchRequest)]
+        assert len(fetches) == before
+        (connection,) = [each for (_, group), each in made._client._conns.items() if group == private._POLLS]
+        assert len(connection._requests) == 1
