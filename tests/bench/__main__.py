@@ -13,8 +13,8 @@ from rich.progress import Progress
 
 from compose.process.broker import config_file as broker_config
 from compose.process.stack import Stack
-from shared.kafka.config import load_config
-from tests.bench import hot_path, joins, observed, pipelines, scale
+from shared.kafka.config import KafkaConfig, load_config
+from tests.bench import hot_path, joins, loading, observed, pipelines, scale
 from tests.bench.bare_envoy import bare_envoy
 from tests.bench.idle import idle_rows
 from tests.bench.load import Target, require_generator
@@ -27,12 +27,15 @@ OURS = ("scheduler", "agent-mlserver", "agent-triton", "dataflow", "modelgateway
 THEIRS = ("kafka", "envoy", "mlserver", "triton")
 BROKERS = {"tansu": "Tansu", "apache": "Apache Kafka"}
 PARTS = ("models", "pipelines", "scale")
+LOADING = "loading"
+"""Also measured with the pipelines."""
 SAMPLES = ("sklearn-iris-gs.yaml", "tfsimple1.yaml", "add10.yaml")
 
 
 def main() -> None:
     chosen = _arguments()
-    require_generator()
+    if set(chosen.parts) - {"scale", LOADING}:
+        require_generator()
     console = Console(stderr=True)
     rows: list[Row] = []
     with Progress(console=console) as progress:
@@ -43,6 +46,12 @@ def main() -> None:
             for broker in BROKERS:
                 with _deployment(console, broker) as deployment:
                     rows += _pipelines(deployment, broker, chosen.rounds, chosen.seconds, progress)
+        elif LOADING in chosen.parts:
+            for broker in BROKERS:
+                with _deployment(console, broker) as deployment:
+                    deployment.load_sample(SAMPLES[1])
+                    config = load_config(broker_config(deployment.stack.home), "", {})
+                    rows += _loading(deployment, config, broker, chosen.rounds, progress)
         if "scale" in chosen.parts:
             rows += scale.scale_rows(asyncio.run(scale.measure(progress)))
     if chosen.output == "json":
@@ -55,7 +64,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="pairs of runs of each ratio; its median counts")
     parser.add_argument("--seconds", type=int, default=3, help="length of one run")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; all unless named")
+    parser.add_argument(
+        "--parts", nargs="+", choices=(*PARTS, LOADING), default=PARTS, help="what to measure; all unless named"
+    )
     parser.add_argument("--output", choices=("table", "json"), default="table")
     return parser.parse_args()
 
@@ -91,12 +102,19 @@ def _pipelines(deployment: Deployment, broker: str, rounds: int, seconds: int, p
     config = load_config(broker_config(deployment.stack.home), "", {})
     measured = asyncio.run(pipelines.measure(deployment, config, rounds, seconds, progress))
     joined = asyncio.run(joins.measure(config, rounds, progress))
+    loaded = _loading(deployment, config, broker, rounds, progress)
     name = BROKERS[broker]
     return [
         *pipelines.latency_rows(measured, name),
         *joins.join_rows(joined, name),
         *pipelines.throughput_rows(measured, name),
+        *loaded,
     ]
+
+
+def _loading(deployment: Deployment, config: KafkaConfig, broker: str, rounds: int, progress: Progress) -> list[Row]:
+    answers = loading.first_answers(deployment, rounds, progress)
+    return loading.rows(answers, asyncio.run(loading.loads(config, progress)), BROKERS[broker])
 
 
 def _hot_path(deployment: Deployment, rounds: int, seconds: int, progress: Progress) -> list[Row]:
