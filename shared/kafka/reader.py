@@ -1,6 +1,7 @@
 """A consumer of any number of partitions, assigned by hand: adding one takes milliseconds and stops no other."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -25,6 +26,10 @@ _LOOK_SECONDS: Final = 1.0
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 1.0
 _NO_LEADER: Final = -1
+_SECONDS_BETWEEN_PER_PARTITION: Final = 0.0001
+_QUIET_SECONDS: Final = 1.0
+_QUIET_MS_PER_PARTITION: Final = 0.025
+"""A fetch costs both sides some microseconds for each partition, whether there are records or not."""
 _IDLE_WAITS: Final = ((60.0, 100), (5.0, 25))
 """Seconds without a record, and the milliseconds that a fetch then waits, for brokers that do not wake a fetch."""
 
@@ -44,6 +49,8 @@ class Reader:
         self._last_record = time.monotonic()
         self._watch = LogWatch()
         self._looked = 0.0
+        self._asked_anew = -math.inf
+        self._asking: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Connect. Raises aiokafka's KafkaConnectionError when no broker answers."""
@@ -71,6 +78,9 @@ class Reader:
     async def stop(self) -> None:
         if self._consumer is None:
             return
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
         if self._learning is not None:
             self._learning.cancel()
             await asyncio.wait((self._learning,))
@@ -121,7 +131,7 @@ class Reader:
                 # Records that had been fetched before the pause were passed over.
                 self._consumer.seek(partition, self._positions[partition])
                 self._consumer.resume(partition)
-                private.end_polls(self._consumer)
+                self._ask_anew()
 
     async def poll(self, max_records: int | None = None) -> dict[TopicPartition, list[Record]]:
         """The next records by partition, in order; empty after a second without any.
@@ -233,9 +243,25 @@ class Reader:
             private.assign(self._consumer, known)
             if paused := self._paused & known.keys():
                 self._consumer.pause(*paused)
-            private.end_polls(self._consumer)
+            self._ask_anew()
             self._assigned.set()
         self._start_learning()
+
+    def _ask_anew(self) -> None:
+        """A fetch names all partitions, so where they are many, several that are added share one."""
+        now, loop = time.monotonic(), asyncio.get_running_loop()
+        next_one = self._asked_anew + len(self._positions) * _SECONDS_BETWEEN_PER_PARTITION
+        if self._asking is not None:
+            return
+        if now >= next_one:
+            self._end_polls()
+        else:
+            self._asking = loop.call_later(next_one - now, self._end_polls)
+
+    def _end_polls(self) -> None:
+        self._asking, self._asked_anew = None, time.monotonic()
+        if self._consumer is not None:
+            private.end_polls(self._consumer)
 
     def _start_learning(self) -> None:
         if self._strange and self._learning is None:
@@ -273,4 +299,6 @@ class Reader:
             if idle > seconds:
                 wait = max(wait, milliseconds)
                 break
+        if idle > _QUIET_SECONDS:
+            wait = max(wait, min(_IDLE_WAITS[0][1], int(len(self._positions) * _QUIET_MS_PER_PARTITION)))
         private.set_fetch_wait(self._consumer, wait)
