@@ -94,7 +94,7 @@ def rows(answers: list[float], found: list[Loads], broker: str) -> list[Row]:
     growth = largest.processor / smallest.processor
     first = f"from loading a one-step pipeline on {broker} to its first answer"
     slowest = f"slowest of {len(answers)}: {max(answers):.2f} s"
-    flat = f"the engine's processor time for one more of {largest.pipelines} pipelines on {broker} / of {smallest.pipelines}"
+    flat = f"engine's processor time for one more of {largest.pipelines} pipelines on {broker} / {smallest.pipelines}"
     return [
         Row("P10", first, f"{median:.2f} s", f"≤ {_BAR_SECONDS} s", median <= _BAR_SECONDS, slowest),
         Row("P11", flat, f"{growth:.2f}", "flat (≤ 1.5)", growth <= 1.5),
