@@ -6,6 +6,9 @@ from services.dataflow.kafka import outbox
 from tests.dataflow.engine.conftest import MakeEngine
 from tests.dataflow.engine.instructions import chain
 from tests.dataflow.engine.mesh import Mesh
+from tests.peers.broker import kind_for_tests
+
+pytestmark = pytest.mark.skipif(kind_for_tests() == "tansu", reason="Tansu refuses at once, and callers are told")
 
 
 @pytest.mark.parametrize("room", [10_000, 50])
