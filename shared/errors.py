@@ -52,6 +52,8 @@ class SeldonError(Exception):
     """Base of every error with a meaning for the caller. `str(error)` is the sentence the caller reads."""
 
     code: ClassVar[Code] = Code.INTERNAL
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which the same call may succeed, where that is known."""
 
     @property
     def http_status(self) -> int:
@@ -101,6 +103,7 @@ class PayloadTooLarge(SeldonError):
 
 class Overloaded(SeldonError):
     code = Code.RESOURCE_EXHAUSTED
+    retry_after = 1
 
     @property
     def http_status(self) -> int:

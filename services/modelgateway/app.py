@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from services.modelgateway.commits import Commits
+from services.modelgateway.core.memory import Memory
 from services.modelgateway.gateway import Gateway
 from services.modelgateway.inference import Inference
 from services.modelgateway.metrics import GatewayMetrics
@@ -54,7 +55,9 @@ async def _work(
 ) -> None:
     envoy = f"{settings.envoy_host}:{settings.envoy_port}"
     inference = Inference(envoy, settings.worker_timeout_ms / 1000, metrics)
-    gateway = Gateway(clients, inference, Outputs(clients, metrics, kafka), metrics, tracer)
+    memory = Memory(settings.max_held_bytes)
+    metrics.memory(memory)
+    gateway = Gateway(clients, inference, Outputs(clients, metrics, kafka), memory, metrics, tracer)
     commits = Commits(clients, metrics, kafka)
     models = Models(
         settings.pod_name, settings.num_workers, settings.max_num_consumers, clients, gateway, commits, metrics

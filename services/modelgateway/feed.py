@@ -23,6 +23,11 @@ class Job:
     read_ns: int = 0
     """When it was read, since the epoch; only where somebody traces."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in memory."""
+        return len(self.record.value or b"")
+
 
 @dataclass(slots=True, eq=False)
 class Feed:
@@ -38,6 +43,8 @@ class Feed:
     committed: dict[TopicPartition, int] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], Progress] = field(default_factory=dict)
     paused: bool = False
+    held: int = 0
+    """Bytes of its records that were read and are not done with."""
 
     def committable(self, partitions: Iterable[TopicPartition] | None = None) -> dict[TopicPartition, int]:
         """Offsets that are further than what is committed; of all partitions unless some are named."""

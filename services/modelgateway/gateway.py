@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.modelgateway.core.failures import Failure
+from services.modelgateway.core.memory import Memory
 from services.modelgateway.core.passed_headers import deadline_ms, for_call
 from services.modelgateway.core.payloads import Poison, request_of
 from services.modelgateway.feed import Feed, Job
@@ -35,8 +37,16 @@ class Gateway:
     """The only user of the reader. One slow model stops nothing but the reading of its own partitions."""
 
     def __init__(
-        self, clients: KafkaClients, inference: Inference, outputs: Outputs, metrics: GatewayMetrics, tracer: Tracer
+        self,
+        clients: KafkaClients,
+        inference: Inference,
+        outputs: Outputs,
+        memory: Memory,
+        metrics: GatewayMetrics,
+        tracer: Tracer,
     ) -> None:
+        self._memory = memory
+        self._was_over = False
         self._clients = clients
         self._inference = inference
         self._outputs = outputs
@@ -64,7 +74,7 @@ class Gateway:
         stopped = set(partitions) & feed.progress.keys()
         self._clients.reader.remove(stopped)
         ended = {id(feed.progress[partition]) for partition in stopped}
-        feed.queue.drop(lambda job: id(job.progress) in ended)
+        self._give(feed, feed.queue.drop(lambda job: id(job.progress) in ended))
         working = [task for task, progress in feed.tasks.items() if id(progress) in ended]
         if working:
             _, late = await asyncio.wait(working, timeout=seconds)
@@ -108,21 +118,43 @@ class Gateway:
                 continue
             for record in records:
                 progress.begin(record.offset)
-                feed.queue.put(Job(record, progress, read, read_ns), record.key, len(record.value or b""))
+                job = Job(record, progress, read, read_ns)
+                feed.queue.put(job, record.key, job.size)
+                feed.held += job.size
+                self._memory.take(job.size)
             touched[feed.model] = feed
         self._metrics.polled.observe(sum(map(len, polled.values())))
         for feed in touched.values():
             self._start_calls(feed)
 
+    def _give(self, feed: Feed, size: int) -> None:
+        feed.held -= size
+        self._memory.give(size)
+
     def _start_calls(self, feed: Feed) -> None:
         for job in feed.queue.startable():
             task = asyncio.create_task(self._work(feed, job))
             feed.tasks[task] = job.progress
-            task.add_done_callback(feed.tasks.pop)
-        if feed.queue.full and not feed.paused:
+            task.add_done_callback(partial(self._ended, feed))
+        if self._memory.over is not self._was_over:
+            self._was_over = self._memory.over
+            for each in self.feeds:
+                self._regulate(each)
+        self._regulate(feed)
+
+    def _ended(self, feed: Feed, task: "asyncio.Task[None]") -> None:
+        feed.tasks.pop(task, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._metrics.unforeseen.labels(feed.model).inc()
+            _log.error("work on a record ended unexpectedly", model=feed.model, exc_info=error)
+
+    def _regulate(self, feed: Feed) -> None:
+        """Read on for a model, or not."""
+        if not feed.paused and (feed.queue.full or (self._memory.over and feed.held)):
             feed.paused = True
             self._pause(feed, feed.progress)
-        elif feed.paused and feed.queue.drained:
+        elif feed.paused and feed.queue.drained and not (self._memory.over and feed.held):
             feed.paused = False
             for partition in feed.progress:
                 self._clients.reader.resume(partition)
@@ -132,20 +164,43 @@ class Gateway:
             self._clients.reader.pause(partition)
 
     async def _work(self, feed: Feed, job: Job) -> None:
+        """From the record to its acknowledged outcome. Whatever goes wrong is that outcome, and work goes on."""
         queue, record = feed.queue, job.record
         self._metrics.wait_seconds.labels(feed.model).observe(time.perf_counter() - job.read)
-        trace = begin(self._tracer, record, feed.model, job.read_ns) if self._tracer.on else UNTRACED
         with contextlib.ExitStack() as stack:
             stack.callback(self._start_calls, feed)
+            stack.callback(self._give, feed, job.size)
             stack.callback(queue.finished, record.key)
-            stack.enter_context(trace.consume)
+            trace = UNTRACED
+            outcome: Reply | Failure
             try:
+                if self._tracer.on:
+                    trace = begin(self._tracer, record, feed.model, job.read_ns)
+                stack.enter_context(trace.consume)
                 outcome = await self._call(feed.model, record, trace)
+            except Exception as error:
+                outcome = self._unforeseen(feed.model, record, error)
             finally:
                 queue.called()
             self._start_calls(feed)
-            await self._outputs.write(feed.destination, record, outcome, trace)
+            await self._deliver(feed, record, outcome, trace)
             job.progress.finish(record.offset)
+
+    async def _deliver(self, feed: Feed, record: Record, outcome: Reply | Failure, trace: Trace) -> None:
+        try:
+            await self._outputs.write(feed.destination, record, outcome, trace)
+        except Exception as error:
+            failure = self._unforeseen(feed.model, record, error)
+            try:
+                await self._outputs.write(feed.destination, record, failure, UNTRACED)
+            except Exception as again:
+                self._unforeseen(feed.model, record, again)
+                _log.error("outcome lost", model=feed.model, record=_place(record))
+
+    def _unforeseen(self, model: str, record: Record, error: Exception) -> Failure:
+        self._metrics.unforeseen.labels(model).inc()
+        _log.error("record failed unexpectedly", model=model, record=_place(record), exc_info=error)
+        return Failure("INTERNAL", repr(error))
 
     async def _call(self, model: str, record: Record, trace: Trace) -> Reply | Failure:
         try:
@@ -157,9 +212,6 @@ class Gateway:
             return await self._infer(model, record, request, trace)
         except Poison as poison:
             return self._poisoned(model, record, poison.kind, Failure("INVALID_ARGUMENT", str(poison)))
-        except Exception as error:
-            _log.exception("record not understood", model=model, exc_info=error, **of_request(record.headers))
-            return self._poisoned(model, record, "unforeseen", Failure("INTERNAL", repr(error)))
 
     async def _infer(self, model: str, record: Record, request: bytes, trace: Trace) -> Reply | Failure:
         with trace.call() as span:
@@ -171,7 +223,12 @@ class Gateway:
 
     def _poisoned(self, model: str, record: Record, kind: str, failure: Failure) -> Failure:
         self._metrics.poison.labels(model, kind).inc()
-        place = f"{record.topic}[{record.partition}]@{record.offset}"
         # What is wrong with the record, in parts of its payload, is said to the caller alone.
-        _log.warning("record without a call", model=model, record=place, kind=kind, **of_request(record.headers))
+        _log.warning(
+            "record without a call", model=model, record=_place(record), kind=kind, **of_request(record.headers)
+        )
         return failure
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}[{record.partition}]@{record.offset}"

@@ -4,6 +4,8 @@ import contextlib
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from services.modelgateway.core.memory import Memory
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 _RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -54,7 +56,17 @@ class GatewayMetrics:
             registry=registry,
         )
         self.send_failures = counter("send_failures_total", "Records that Kafka did not take at once", "model", "cause")
+        self.unforeseen = counter("unforeseen_failures_total", "Records whose work failed in a way unforeseen", "model")
+        self._held_bytes = Gauge(
+            "seldon_modelgateway_held_bytes",
+            "Bytes of records of all models that were read and are not done with",
+            registry=registry,
+        )
         self.commit_failures = counter("commit_failures_total", "Commits of offsets that failed")
+
+    def memory(self, memory: Memory) -> None:
+        """Show what it holds from now on."""
+        self._held_bytes.set_function(lambda: memory.held)
 
     def forget(self, model: str) -> None:
         """Show no gauges of a model that is gone."""

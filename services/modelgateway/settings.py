@@ -35,6 +35,8 @@ class ModelGatewaySettings(KafkaSettings, TracingSettings, ControlPlaneSettings)
 
     num_workers: int = setting(64, "num-workers", "MODELGATEWAY_NUM_WORKERS", ge=1)
     """Calls in flight for one model."""
+    max_held_bytes: int = setting(256 * 1024 * 1024, "max-held-bytes", "MODELGATEWAY_MAX_HELD_BYTES", ge=1)
+    """Bytes of records of all models that are in memory; above it, only models that have none there are read for."""
     worker_timeout_ms: int = setting(120_000, "worker-timeout-ms", "MODELGATEWAY_WORKER_TIMEOUT_MS", ge=1)
     """Milliseconds of one inference with all its attempts."""
     max_num_consumers: ConsumerCount = setting(

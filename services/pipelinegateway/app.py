@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from services.pipelinegateway.answer_topics import AnswerTopics
+from services.pipelinegateway.core.admission import Admission
 from services.pipelinegateway.exchange import Exchange
 from services.pipelinegateway.gateway import Gateway
 from services.pipelinegateway.grpc_api import GrpcApi, make_server
@@ -59,13 +60,16 @@ class PipelineGateway:
         self.readiness = Readiness(_PARTS)
         self._metrics = metrics or GatewayMetrics()
         ids = Xids(secrets.randbits(64), secrets.randbits(24))
-        self.waiting = Waiting(ids, settings.max_in_flight)
-        self._metrics.in_flight(self.waiting)
+        self.waiting = Waiting(ids)
+        admission = Admission(settings.max_in_flight, settings.max_in_flight_bytes, self._metrics.refused)
+        self._metrics.in_flight(self.waiting, admission)
         self._kafka = KafkaClients(config)
         answers = AnswerTopics(self._kafka.reader)
         self._pipelines = Pipelines(config.topics, self._kafka.topics, answers)
         self._models = Models(config.topics, self._kafka.topics, answers)
-        self._exchange = Exchange(self._kafka, self.waiting, self._metrics, tracer)
+        self._exchange = Exchange(
+            self._kafka, self.waiting, self._metrics, tracer, partial(self.readiness.report, "kafka")
+        )
         self._behind = ModelsBehind(f"http://{settings.envoy_host}:{settings.envoy_port}")
         self._gateway = Gateway(
             ids,
@@ -74,6 +78,7 @@ class PipelineGateway:
             self._exchange,
             self._behind,
             settings.timeout_ms,
+            admission,
             config.message_max_bytes,
             tracer,
         )

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.pipelinegateway.calls import Call
@@ -13,6 +15,7 @@ from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.routes import Route
 from services.pipelinegateway.spans import consumed, produce
 from services.pipelinegateway.waiting import Match, Waiting
+from shared.backoff import exponential
 from shared.errors import DeadlineExceeded, Unavailable
 from shared.kafka.clients import KafkaClients
 from shared.kafka.reader import Record
@@ -22,6 +25,8 @@ from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import Tracer
 
 _log = logger("exchange")
+_FIRST_DELAY: Final = 0.2
+_LONGEST_DELAY: Final = 5.0
 
 
 class CallerGone(Exception):
@@ -59,7 +64,16 @@ class Patience:
 class Exchange:
     """The only user of the reader and the writer."""
 
-    def __init__(self, kafka: KafkaClients, waiting: Waiting, metrics: GatewayMetrics, tracer: Tracer) -> None:
+    def __init__(
+        self,
+        kafka: KafkaClients,
+        waiting: Waiting,
+        metrics: GatewayMetrics,
+        tracer: Tracer,
+        status: Callable[[str], None],
+    ) -> None:
+        """`status` is told what keeps answers from being read, and an empty text when nothing does."""
+        self._status = status
         self._kafka = kafka
         self._waiting = waiting
         self._metrics = metrics
@@ -68,7 +82,7 @@ class Exchange:
     async def ask(self, call: Call, route: Route, value: bytes, patience: Patience) -> bytes:
         """The serialised response to a serialised request.
 
-        Raises StepFailed when an error comes back, PayloadTooLarge, Overloaded, Unavailable or DeadlineExceeded when
+        Raises StepFailed when an error comes back, PayloadTooLarge, Unavailable or DeadlineExceeded when
         none does, and CallerGone. Afterwards nothing is left of the call.
         """
         partition = route.next_partition()
@@ -104,16 +118,33 @@ class Exchange:
         return DeadlineExceeded(f"{route.resource} gave no answer {waited}")
 
     async def read_answers(self) -> None:
-        """Hand every record to whoever waits for it, for ever. Raises Unavailable when the log is gone."""
-        names = self._kafka.config.topics
+        """Hand every record to whoever waits for it, for ever. Raises Unavailable when the log is gone.
+
+        Whatever else keeps the reader from reading passes: those who wait go on waiting, to their deadlines.
+        """
+        delays = None
         while True:
-            batches = await self._kafka.reader.poll()
-            read_ns = time.time_ns() if self._tracer.on else 0
-            for partition, records in batches.items():
-                owner = names.split(partition.topic)
-                resource = owner[1].encode() if owner else b""
-                for record in records:
-                    self._match(record, resource, read_ns)
+            try:
+                batches = await self._kafka.reader.poll()
+            except KafkaError as error:
+                delays = delays or exponential(_FIRST_DELAY, _LONGEST_DELAY)
+                delay, reason = next(delays), str(error) or type(error).__name__
+                self._status(f"kafka at {self._kafka.config.bootstrap_servers}: answers are not read: {reason}")
+                _log.warning("not read", reason=reason, retry_seconds=delay)
+                await asyncio.sleep(delay)
+                continue
+            if delays is not None:
+                delays = None
+                self._status("")
+            self._match_all(batches)
+
+    def _match_all(self, batches: Mapping[TopicPartition, list[Record]]) -> None:
+        read_ns = time.time_ns() if self._tracer.on else 0
+        for partition, records in batches.items():
+            owner = self._kafka.config.topics.split(partition.topic)
+            resource = owner[1].encode() if owner else b""
+            for record in records:
+                self._match(record, resource, read_ns)
 
     def _match(self, record: Record, resource: bytes, read_ns: int) -> None:
         match = self._waiting.take(record, resource)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 
 from services.pipelinegateway.calls import Call
+from services.pipelinegateway.core.admission import Admission
 from services.pipelinegateway.core.deadlines import HEADER_TIMEOUT, timeout_seconds
 from services.pipelinegateway.core.passed_headers import Header
 from services.pipelinegateway.core.pipeline_metadata import describe
@@ -36,6 +37,7 @@ class Gateway:
         exchange: Exchange,
         behind: ModelsBehind,
         timeout_ms: int,
+        admission: Admission,
         message_max_bytes: int,
         tracer: Tracer,
     ) -> None:
@@ -45,6 +47,7 @@ class Gateway:
         self._exchange = exchange
         self._behind = behind
         self._timeout_ms = timeout_ms
+        self.admission: Final = admission
         self.message_max_bytes: Final = message_max_bytes
         self.tracer: Final = tracer
         self.closed = "it is not connected to Kafka yet"

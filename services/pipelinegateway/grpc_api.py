@@ -41,7 +41,8 @@ class GrpcApi(grpc.GenericRpcHandler):
         self._gateway = gateway
         self._metrics = metrics
         self._handlers = {
-            "ModelInfer": grpc.unary_unary_rpc_method_handler(self._infer),
+            # On the wire both are the same; this one is called before its message has been read.
+            "ModelInfer": grpc.stream_unary_rpc_method_handler(self._infer),
             "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self._stream),
             "ModelReady": _unary(self._model_ready, oip.ModelReadyRequest),
             "ModelMetadata": _unary(self._model_metadata, oip.ModelMetadataRequest),
@@ -54,18 +55,19 @@ class GrpcApi(grpc.GenericRpcHandler):
         service, _, method = str(details.method).lstrip("/").partition("/")
         return self._handlers.get(method) if service == SERVICE else None
 
-    async def _infer(self, request: bytes, context: Any) -> bytes:
+    async def _infer(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
         call, received = self._arrive(context, "ModelInfer")
         code = "INTERNAL"
         try:
-            answer = await self._exchange(request, context, call, received)
+            answer = await self._exchange(requests, context, call, received)
             await context.send_initial_metadata(_metadata(call))
             code = "OK"
             return answer
         except SeldonError as error:
             code = code_name(error)
             # Raised here, so that the status is the one that came back even where it is not one of our own errors'.
-            await context.abort(grpc.StatusCode[code], str(error), tuple(_metadata(call)))
+            again = [] if error.retry_after is None else [("retry-after", str(error.retry_after))]
+            await context.abort(grpc.StatusCode[code], str(error), (*_metadata(call), *again))
             raise
         except Exception as error:
             _log.exception("call failed", method="ModelInfer", **call.in_log)
@@ -78,11 +80,16 @@ class GrpcApi(grpc.GenericRpcHandler):
             _end(call, code)
             self._metrics.inferred(call.resource, GRPC, camel_case(code), call.seconds)
 
-    async def _exchange(self, request: bytes, context: Any, call: Call, received: list[Header]) -> bytes:
+    async def _exchange(
+        self, requests: AsyncIterator[bytes], context: Any, call: Call, received: list[Header]
+    ) -> bytes:
         patience = self._gateway.patience(timeout_header(received), context.time_remaining())
         route = await self._gateway.route(call, resource_of(received, None))
-        check_request(_parsed(request))
-        answer = await self._gateway.infer(call, route, request, patience)
+        with self._gateway.admission.enter() as admitted:
+            request = await _only(requests)
+            admitted.hold(len(request))
+            check_request(_parsed(request))
+            answer = await self._gateway.infer(call, route, request, patience)
         try:
             oip.ModelInferResponse.FromString(answer)
         except DecodeError as error:
@@ -159,6 +166,12 @@ def _unary(behaviour: Any, request: Any) -> "grpc.RpcMethodHandler[Any, Any]":
         request_deserializer=request.FromString,
         response_serializer=lambda response: response.SerializeToString(),
     )
+
+
+async def _only(requests: AsyncIterator[bytes]) -> bytes:
+    async for request in requests:
+        return request
+    raise InvalidInput("the call has no message: send a ModelInferRequest")
 
 
 def _parsed(request: bytes) -> oip.ModelInferRequest:

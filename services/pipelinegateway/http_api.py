@@ -72,7 +72,8 @@ class RestApi:
             reply = await self._exchange(scope, receive, call, received)
             return 200, reply.body, reply.headers
         except SeldonError as error:
-            return error.http_status, error_body(str(error)), [(b"content-type", JSON)]
+            again = [] if error.retry_after is None else [(b"retry-after", str(error.retry_after).encode())]
+            return error.http_status, error_body(str(error)), [(b"content-type", JSON), *again]
         except CallerGone:
             raise
         except Exception as error:
@@ -84,16 +85,18 @@ class RestApi:
         resource = resource_of(received, parse_path(scope["path"]).resource)
         route = await self._gateway.route(call, resource)
         limit = self._gateway.message_max_bytes
-        raw = await read_body(headers, receive, limit)
-        patience = self._gateway.patience(timeout_header(received))
-        body = decoded(raw, header(headers, b"content-encoding"), limit)
-        request = await rest_codec.decode(body, header_length(headers))
-        watch = asyncio.create_task(_tell_when_gone(receive, patience))
-        try:
-            answer = await self._gateway.infer(call, route, request.value, patience)
-        finally:
-            watch.cancel()
-        return await rest_codec.encode(answer, request)
+        with self._gateway.admission.enter() as admitted:
+            raw = await read_body(headers, receive, limit, admitted)
+            patience = self._gateway.patience(timeout_header(received))
+            body = decoded(raw, header(headers, b"content-encoding"), limit)
+            admitted.hold(len(body))
+            request = await rest_codec.decode(body, header_length(headers))
+            watch = asyncio.create_task(_tell_when_gone(receive, patience))
+            try:
+                answer = await self._gateway.infer(call, route, request.value, patience)
+            finally:
+                watch.cancel()
+            return await rest_codec.encode(answer, request)
 
     async def _look(self, scope: Scope, send: Send, call: Call, received: list[Header]) -> None:
         """Everything that is not an inference."""

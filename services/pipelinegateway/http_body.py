@@ -3,6 +3,7 @@
 import zlib
 from typing import Final
 
+from services.pipelinegateway.core.admission import Admitted
 from services.pipelinegateway.core.record_size import body_limit, check_body
 from services.pipelinegateway.exchange import CallerGone
 from shared.asgi import Headers, Receive
@@ -20,11 +21,12 @@ def header(headers: Headers, name: bytes) -> str | None:
     return None
 
 
-async def read_body(headers: Headers, receive: Receive, message_max_bytes: int) -> bytes:
-    """As it came. Raises PayloadTooLarge, before reading where the length is announced, and CallerGone."""
+async def read_body(headers: Headers, receive: Receive, message_max_bytes: int, admitted: Admitted) -> bytes:
+    """As it came. Raises CallerGone, and PayloadTooLarge or Overloaded before reading where the length is announced."""
     announced = header(headers, b"content-length")
     if announced is not None and announced.isdecimal():
         check_body(int(announced), message_max_bytes)
+        admitted.hold(int(announced))
     parts: list[bytes] = []
     size = 0
     while True:
@@ -34,6 +36,7 @@ async def read_body(headers: Headers, receive: Receive, message_max_bytes: int) 
         part = message.get("body", b"")
         size += len(part)
         check_body(size, message_max_bytes)
+        admitted.hold(size)
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -4,6 +4,9 @@ from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from services.pipelinegateway.core.admission import Admission
+from services.pipelinegateway.waiting import Waiting
+
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 REST: Final = "rest"
 GRPC: Final = "grpc"
@@ -51,6 +54,16 @@ class GatewayMetrics:
         self._in_flight = Gauge(
             "seldon_pipelinegateway_in_flight", "Requests waiting for their answer", ("server",), registry=registry
         )
+        self._in_flight_bytes = Gauge(
+            "seldon_pipelinegateway_in_flight_bytes",
+            "Bytes of the bodies of requests in flight",
+            ("server",),
+            registry=registry,
+        )
+        self._refused = self._counter(
+            "seldon_pipelinegateway_refused_total",
+            "Requests refused because too many, or too many bytes, were in flight",
+        ).labels(_SERVER)
         self._children: dict[tuple[str, str, str], tuple[Any, ...]] = {}
 
     def _histogram(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
@@ -59,9 +72,10 @@ class GatewayMetrics:
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(name, text, ("server", *labels), registry=self._registry)
 
-    def in_flight(self, waiting: "Any") -> None:
-        """Show `len(waiting)` from now on."""
+    def in_flight(self, waiting: Waiting, admission: Admission) -> None:
+        """Show how many wait, and what their requests hold, from now on."""
         self._in_flight.labels(_SERVER).set_function(lambda: len(waiting))
+        self._in_flight_bytes.labels(_SERVER).set_function(lambda: admission.bytes)
 
     def inferred(self, pipeline: str, method: str, code: str, seconds: float) -> None:
         """A call ended, in whatever way. `pipeline` is empty when it was for none that is known."""
@@ -88,6 +102,10 @@ class GatewayMetrics:
     def acknowledged(self, seconds: float) -> None:
         """By Kafka."""
         self._acknowledge.observe(seconds)
+
+    def refused(self) -> None:
+        """Because too much was in flight."""
+        self._refused.inc()
 
     def deadline_expired(self) -> None:
         self._expired.inc()

@@ -48,6 +48,10 @@ class PipelineGatewaySettings(KafkaSettings, TracingSettings, ControlPlaneSettin
     timeout_ms: int = setting(60_000, "timeout-ms", "PIPELINEGATEWAY_TIMEOUT_MS", ge=1)
     """Milliseconds that a caller waits for its answer at most; callers may ask for less."""
     max_in_flight: int = setting(10_000, "max-in-flight", "PIPELINEGATEWAY_MAX_IN_FLIGHT", ge=1)
-    """How many requests may wait for their answers at once."""
+    """Requests at once; further ones are refused before their bodies are read."""
+    max_in_flight_bytes: int = setting(
+        256 * 1024 * 1024, "max-in-flight-bytes", "PIPELINEGATEWAY_MAX_IN_FLIGHT_BYTES", ge=1
+    )
+    """Bytes of all their bodies together. A request that is alone may be larger."""
     log_level: LogLevel = setting("info", "log-level", "SELDON_LOG_LEVEL")
     """Least severe lines that are logged."""

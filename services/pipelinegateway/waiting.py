@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from shared.errors import Overloaded, SeldonError
+from shared.errors import SeldonError
 from shared.kafka.reader import Record
 from shared.xid import Xids
 
@@ -25,20 +25,17 @@ class Match(Enum):
 
 
 class Waiting:
-    """One entry per request in flight, at most `limit`. The first record with a key on one of its topics wins."""
+    """One entry per request in flight. The first record with a key on one of its topics wins."""
 
-    def __init__(self, ids: Xids, limit: int) -> None:
+    def __init__(self, ids: Xids) -> None:
         self._ids: Final = ids
-        self._limit: Final = limit
         self._waiters: dict[bytes, _Waiter] = {}
 
     def __len__(self) -> int:
         return len(self._waiters)
 
     def open(self, key: bytes, topics: frozenset[str]) -> "asyncio.Future[Record]":
-        """A future of the answer's record. Raises Overloaded when the gateway is full. End it with `close`."""
-        if len(self._waiters) >= self._limit:
-            raise Overloaded(f"{self._limit} requests are in flight already: try again later")
+        """A future of the answer's record. End it with `close`."""
         answer = asyncio.get_running_loop().create_future()
         self._waiters[key] = _Waiter(topics, answer)
         return answer

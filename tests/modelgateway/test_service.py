@@ -8,8 +8,9 @@ import pytest
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
+from services.modelgateway.outputs import Outputs
 from shared.kafka import headers as kafka
-from tests.modelgateway.conftest import MESSAGE_MAX_BYTES, Gateway, World, gateway_in
+from tests.modelgateway.conftest import MESSAGE_MAX_BYTES, PARTITIONS, Gateway, World, gateway_in
 from tests.modelgateway.model_server import Call, echo, gated
 
 
@@ -301,6 +302,92 @@ async def test_owners_share_partitions_and_hand_them_over(world: World, gateway:
         assert len(world.server.calls[model]) == 60
         assert gateway.metric("calls_total", model=model, code="OK") >= 20
         assert other.metric("calls_total", model=model, code="OK") >= 10
+
+
+async def test_a_record_whose_work_breaks_holds_nobody_up(
+    world: World, gateway: Gateway, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = RuntimeError("nobody thought of this")
+    write = Outputs.write
+
+    async def breaks_once(*arguments: Any) -> None:
+        monkeypatch.setattr(Outputs, "write", write)
+        raise broken
+
+    monkeypatch.setattr(Outputs, "write", breaks_once)
+    await world.send(model, "a", request())
+    (failed,) = await world.answered("a")
+    assert world.is_error(failed)
+    assert repr(broken) in (failed.value or b"").decode()
+    await world.send(model, "b", request())
+    await world.answered("b")
+    assert gateway.metric("unforeseen_failures_total", model=model) == 1
+    # All of it is done, so that nothing is read again.
+    await world.scheduler.delete("one", model)
+    await world.scheduler.create("one", model)
+    await world.send(model, "c", request())
+    await world.answered("c")
+    assert len(world.server.calls[model]) == 3
+
+
+async def test_an_outcome_that_cannot_be_written_at_all_holds_nobody_up(
+    world: World, gateway: Gateway, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Outputs.write
+
+    async def breaks(*arguments: Any) -> None:
+        if arguments[2].key.endswith(b".a"):
+            raise RuntimeError("nobody thought of this")
+        await write(*arguments)
+
+    monkeypatch.setattr(Outputs, "write", breaks)
+    await world.send(model, "a", request())
+    await world.send(model, "b", request())
+    await world.answered("b")
+    assert gateway.metric("unforeseen_failures_total", model=model) == 2
+    await world.scheduler.delete("one", model)
+    await world.scheduler.create("one", model)
+    await world.send(model, "c", request())
+    await world.answered("c")
+    assert len(world.server.calls[model]) == 3
+
+
+async def test_headers_without_a_value_harm_nobody(world: World, gateway: Gateway, model: str) -> None:
+    empty: Any = [(name, None) for name in ("x-nothing", "x-request-id", "traceparent", "seldon-infer-type")]
+    await world.send(model, "a", request(), empty)
+    (record,) = await world.answered("a")
+    assert not world.is_error(record)
+    await world.send(model, "b", b"no request", empty)
+    (failed,) = await world.answered("b")
+    assert world.is_error(failed)
+
+
+async def test_all_models_together_hold_so_much_and_one_that_hangs_stops_itself(world: World, model: str) -> None:
+    slow, quick = f"{model}-slow", f"{model}-quick"
+    world.server.behaviours[slow], gate = gated()
+    for each in (slow, quick):
+        await world.watch(each)
+    large = request(data=bytes(10_000))
+    async with gateway_in(world, max_held_bytes=25_000) as gateway:
+        for each in (slow, quick):
+            await world.scheduler.create("one", each)
+        for number in range(12):
+            await world.send(slow, f"s{number}", large, partition=number % PARTITIONS)
+            # Some are read alone, so that the bound is met before all of them have come.
+            if number < 3:
+                await world.server.called(slow, number + 1)
+        assert gateway.metric("held_bytes") >= 25_000
+        assert gateway.metric("paused", model=slow) == 1
+        assert len(world.server.calls[slow]) < 12
+        for number in range(5):
+            await world.send(quick, f"q{number}", large)
+            await world.answered(f"q{number}")
+        assert len(world.server.calls[slow]) < 12
+        gate.set()
+        for number in range(12):
+            await world.answered(f"s{number}")
+        await world.scheduler.delete("one", slow)
+        assert gateway.metric("held_bytes") == 0
 
 
 async def test_large_messages_pass(world: World, gateway: Gateway, model: str) -> None:

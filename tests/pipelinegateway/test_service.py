@@ -11,6 +11,7 @@ import grpc.aio
 import httpx
 import pytest
 from aiohttp import web
+from aiokafka.errors import CorruptRecordException
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
 from shared.errors import Unavailable
@@ -149,9 +150,66 @@ async def test_full(world: World) -> None:
         await world.engine.seen.get()
         full = await small.rest.post(world.path, json=BODY)
         assert (full.status_code, "in flight" in full.json()["error"]) == (503, True)
+        assert full.headers["retry-after"] == "1"
         failed = await failure(small.inference.ModelInfer(request(1), metadata=world.metadata))
         assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert dict(failed.trailing_metadata())["retry-after"] == "1"
+        assert small.metric("seldon_pipelinegateway_refused_total") == 2
         assert (await asking).status_code == 504
+
+
+async def test_a_full_gateway_refuses_before_it_reads_a_body(world: World) -> None:
+    size = 1000
+    async with (
+        Scheduler().serving() as scheduler,
+        gateway_at(world.config_path, scheduler, "two", max_in_flight_bytes=size) as small,
+    ):
+        await scheduler.subscriptions.get()
+        await scheduler.load("two", pipeline(world.name))
+        world.behave(silent)
+        # Larger than the bound, and alone.
+        large = {**BODY, "parameters": {"note": "n" * size}}
+        asking = asyncio.create_task(small.rest.post(world.path, json=large))
+        waiting = await world.engine.seen.get()
+        assert small.metric("seldon_pipelinegateway_in_flight_bytes") > size
+        # The body is announced and never sent: an answer comes all the same.
+        reader, writer = await asyncio.open_connection("127.0.0.1", small.settings.http_port)
+        writer.write(f"POST {world.path} HTTP/1.1\r\nhost: a\r\ncontent-length: 500\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert b" 503 " in head
+        assert b"retry-after: 1" in head
+        silent_call = small.channel.stream_unary(
+            "/inference.GRPCInferenceService/ModelInfer", request_serializer=lambda message: message
+        )(metadata=world.metadata)
+        refused = await failure(silent_call)
+        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "bytes" in (refused.details() or "")
+        world.behave(echo)
+        await world.engine.write(Out(answer_of(waiting.value or b""), key=waiting.key), waiting.partition)
+        assert (await asking).status_code == 200
+        assert small.metric("seldon_pipelinegateway_in_flight_bytes") == 0
+        assert (await small.rest.post(world.path, json=BODY)).status_code == 200
+
+
+async def test_what_kafka_refuses_once_fails_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.behave(silent)
+    asking = asyncio.create_task(world.gateway.rest.post(world.path, json=BODY))
+    waiting = await world.engine.seen.get()
+    process = world.gateway.process
+    polled, told = process._kafka.reader.poll, asyncio.Event()
+
+    async def refused_once() -> Any:
+        monkeypatch.setattr(process._kafka.reader, "poll", polled)
+        told.set()
+        raise CorruptRecordException("the checksum is wrong")
+
+    monkeypatch.setattr(process._kafka.reader, "poll", refused_once)
+    await told.wait()
+    await until(lambda: "answers are not read" in process.readiness.waiting_for.get("kafka", ""))
+    await world.engine.write(Out(answer_of(waiting.value or b""), key=waiting.key), waiting.partition)
+    assert (await asking).status_code == 200
+    await until(lambda: process.readiness.ready)
 
 
 async def test_stopping_answers_those_in_flight(world: World) -> None:

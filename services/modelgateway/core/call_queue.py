@@ -66,8 +66,9 @@ class CallQueue(Generic[T]):
         else:
             del self._behind[key]
 
-    def drop(self, unwanted: Callable[[T], bool]) -> None:
-        """Forget jobs that have not started."""
+    def drop(self, unwanted: Callable[[T], bool]) -> int:
+        """Forget jobs that have not started; returns the bytes that they held."""
+        before = self._queued_bytes
         ready, self._ready = self._ready, deque()
         waiting = [*ready]
         # Keys with a job in ready start over; those being worked on keep their place.
@@ -83,6 +84,7 @@ class CallQueue(Generic[T]):
         for job, key, size in waiting:
             if not unwanted(job):
                 self.put(job, key, size)
+        return before - self._queued_bytes
 
     @property
     def full(self) -> bool:

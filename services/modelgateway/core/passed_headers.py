@@ -26,8 +26,9 @@ def for_call(record: kafka.Headers, model: str) -> Metadata:
     does not carry are left out.
     """
     metadata: Metadata = [(HEADER_MODEL, model)]
-    for header, value in record:
-        name = header.lower()
+    for header, given in record:
+        # Kafka knows headers without a value, gRPC does not.
+        name, value = header.lower(), given or b""
         if not (name.startswith(kafka.X_PREFIX) or name in NAMES) or name == HEADER_ROUTE:
             continue
         if name.startswith(_OF_ONE_HOP) or _NAME.fullmatch(name) is None:

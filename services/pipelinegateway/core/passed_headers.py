@@ -39,8 +39,9 @@ def for_reply(record: Iterable[Header], sent: Iterable[Header]) -> list[Header]:
     """
     seen = set(sent)
     kept = []
-    for header in record:
-        name, value = header
+    for name, given in record:
+        # Kafka knows headers without a value.
+        header = name, value = name, given or b""
         if (
             name.startswith(kafka.X_PREFIX)
             and header not in seen
