@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from services.pipelinegateway.answer_topics import AnswerTopics
 from services.pipelinegateway.core.admission import Admission
+from services.pipelinegateway.core.model_states import ModelStates
 from services.pipelinegateway.exchange import Exchange
 from services.pipelinegateway.gateway import Gateway
 from services.pipelinegateway.grpc_api import GrpcApi, make_server
@@ -16,9 +17,11 @@ from services.pipelinegateway.http_api import RestApi
 from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.models import Models
 from services.pipelinegateway.models_behind import ModelsBehind
+from services.pipelinegateway.models_link import ModelsLink
 from services.pipelinegateway.pipelines import Pipelines
 from services.pipelinegateway.scheduler_link import SchedulerLink
 from services.pipelinegateway.settings import PipelineGatewaySettings
+from services.pipelinegateway.steps import Steps
 from services.pipelinegateway.waiting import Waiting
 from shared import gateway_metadata
 from shared.errors import Unavailable
@@ -71,12 +74,15 @@ class PipelineGateway:
             self._kafka, self.waiting, self._metrics, tracer, partial(self.readiness.report, "kafka")
         )
         self._behind = ModelsBehind(f"http://{settings.envoy_host}:{settings.envoy_port}")
+        self._states = ModelStates()
+        self._steps = Steps(self._states, self._behind)
         self._gateway = Gateway(
             ids,
             self._pipelines,
             self._models,
             self._exchange,
             self._behind,
+            self._steps,
             settings.timeout_ms,
             admission,
             config.message_max_bytes,
@@ -94,6 +100,9 @@ class PipelineGateway:
             stack.push_async_callback(self._kafka.stop)
             link = self._link()
             stack.push_async_callback(link.close)
+            models = ModelsLink(_scheduler(settings), settings.pod_name, self._states, self._steps.changed)
+            stack.push_async_callback(models.close)
+            await stack.enter_async_context(_running(models.run()))
             # Work goes on while the servers stop: answers still come in meanwhile.
             work = await stack.enter_async_context(_running(self._work(link)))
             await stack.enter_async_context(self._serving())
@@ -135,7 +144,7 @@ class PipelineGateway:
             (gateway_metadata.GRPC_PORT, str(settings.grpc_port)),
         ]
         return SchedulerLink(
-            f"{settings.scheduler_host}:{settings.scheduler_port}",
+            _scheduler(settings),
             settings.pod_name,
             settings.pod_ip,
             metadata,
@@ -167,6 +176,10 @@ class PipelineGateway:
     async def _fail_those_left(self) -> None:
         await asyncio.sleep(_DRAIN_SECONDS)
         self.waiting.fail_all(Unavailable("the pipeline gateway stopped before the answer came: ask again"))
+
+
+def _scheduler(settings: PipelineGatewaySettings) -> str:
+    return f"{settings.scheduler_host}:{settings.scheduler_port}"
 
 
 @contextlib.asynccontextmanager

@@ -34,17 +34,19 @@ class CallerGone(Exception):
 
 
 class Patience:
-    """Ends a wait `seconds` from now, or as soon as the caller has gone, with TimeoutError."""
+    """Ends waits, one after the other, `seconds` from now, or as soon as the caller has gone, with TimeoutError."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds: Final = seconds
         self.deadline_ms: Final = int((time.time() + seconds) * 1000)
         """Since the epoch."""
         self.caller_gone = False
-        self._timeout: Final = asyncio.timeout(seconds)
+        self._end: Final = asyncio.get_running_loop().time() + seconds
+        self._timeout = asyncio.timeout_at(self._end)
         self._waits = False
 
     async def __aenter__(self) -> None:
+        self._timeout = asyncio.timeout_at(self._end)
         await self._timeout.__aenter__()
         self._waits = True
         if self.caller_gone:

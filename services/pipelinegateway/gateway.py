@@ -1,7 +1,7 @@
 """What REST and gRPC have in common: which pipeline is meant, the way through Kafka, readiness and metadata."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -12,12 +12,13 @@ from services.pipelinegateway.core.deadlines import HEADER_TIMEOUT, timeout_seco
 from services.pipelinegateway.core.passed_headers import Header
 from services.pipelinegateway.core.pipeline_metadata import describe
 from services.pipelinegateway.core.resources import Kind, Resource
-from services.pipelinegateway.exchange import Exchange, Patience
+from services.pipelinegateway.exchange import CallerGone, Exchange, Patience
 from services.pipelinegateway.models import Models
 from services.pipelinegateway.models_behind import ModelsBehind
 from services.pipelinegateway.pipelines import Pipelines
 from services.pipelinegateway.routes import Route
-from shared.errors import NotFound, Unavailable
+from services.pipelinegateway.steps import Steps
+from shared.errors import DeadlineExceeded, NotFound, Unavailable
 from shared.names import HEADER_REQUEST_ID
 from shared.tracing.tracer import Tracer
 from shared.xid import Xids
@@ -36,6 +37,7 @@ class Gateway:
         models: Models,
         exchange: Exchange,
         behind: ModelsBehind,
+        steps: Steps,
         timeout_ms: int,
         admission: Admission,
         message_max_bytes: int,
@@ -46,6 +48,7 @@ class Gateway:
         self._models = models
         self._exchange = exchange
         self._behind = behind
+        self._steps = steps
         self._timeout_ms = timeout_ms
         self.admission: Final = admission
         self.message_max_bytes: Final = message_max_bytes
@@ -76,8 +79,24 @@ class Gateway:
         return Patience(timeout_seconds(self._timeout_ms, header, caller_seconds))
 
     async def infer(self, call: Call, route: Route, value: bytes, patience: Patience) -> bytes:
-        """See `Exchange.ask`."""
+        """See `Exchange.ask`; raises Unavailable at once when a model that the answer needs is not there."""
+        resource = route.resource
+        # Found again, because a pipeline that was deleted meanwhile still answers those who came before.
+        models = self._pipelines.needed(resource.name) if resource.kind is Kind.PIPELINE else (resource.name,)
+        if self._steps.in_doubt(models):
+            await self._steps_usable(call, resource, models, patience)
         return await self._exchange.ask(call, route, value, patience)
+
+    async def _steps_usable(self, call: Call, resource: Resource, models: Sequence[str], patience: Patience) -> None:
+        try:
+            async with patience:
+                await self._steps.usable(models, str(resource), _onward(call))
+        except TimeoutError:
+            if patience.caller_gone:
+                raise CallerGone from None
+            waited = f"within {patience.seconds * 1000:.0f} ms"
+            coming = ", ".join(f"step {each} {why}" for each, why in self._steps.in_doubt(models).items())
+            raise DeadlineExceeded(f"{resource} gave no answer {waited}: {coming}") from None
 
     async def not_ready(self, resource: Resource, call: Call) -> list[str]:
         """The models that stand in the way. Raises NotFound for an unknown pipeline."""

@@ -69,6 +69,11 @@ class Pipelines:
         except KeyError:
             raise NotFound(f"pipeline {name} is not loaded here") from None
 
+    def needed(self, name: str) -> tuple[str, ...]:
+        """The models without which it gives no answer; none for a pipeline that is not here."""
+        definition = self._definitions.get(name)
+        return definition.needed if definition is not None else ()
+
     def route(self, name: str) -> Route:
         """Raises NotFound, or RejectedRequest for a pipeline that gives no answers."""
         if self.definition(name).outputs is None:

@@ -27,6 +27,8 @@ class Scheduler(_Servicer):
     def __init__(self) -> None:
         self.subscriptions: asyncio.Queue[tuple[pb.PipelineSubscriptionRequest, dict[str, str]]] = asyncio.Queue()
         self.reports: asyncio.Queue[chainer.PipelineUpdateStatusMessage] = asyncio.Queue()
+        self.model_feeds: list[asyncio.Queue[pb.ModelStatusResponse]] = []
+        self._models: dict[str, pb.ModelStatusResponse] = {}
         self._feeds: dict[str, asyncio.Queue[pb.PipelineStatusResponse]] = {}
         self.port = 0
         self._clock = 0
@@ -51,14 +53,39 @@ class Scheduler(_Servicer):
         while True:
             yield await feed.get()
 
+    async def SubscribeModelStatus(
+        self, request: pb.ModelSubscriptionRequest, context: Any
+    ) -> AsyncIterator[pb.ModelStatusResponse]:
+        assert not request.isModelGateway
+        feed: asyncio.Queue[pb.ModelStatusResponse] = asyncio.Queue()
+        for message in self._models.values():
+            feed.put_nowait(message)
+        self.model_feeds.append(feed)
+        await context.send_initial_metadata(())
+        while True:
+            yield await feed.get()
+
+    def tell_model(self, name: str, state: str, reason: str = "") -> None:
+        """`state` is the name of a ModelState; those who subscribe later are told as well."""
+        message = pb.ModelStatusResponse(modelName=name, versions=[pb.ModelVersionStatus(version=1)])
+        message.versions[0].state.state = pb.ModelStatus.ModelState.Value(state)
+        message.versions[0].state.reason = reason
+        self._models[name] = message
+        for feed in self.model_feeds:
+            feed.put_nowait(message)
+
     async def PipelineStatusEvent(
         self, request: chainer.PipelineUpdateStatusMessage, context: Any
     ) -> chainer.PipelineUpdateStatusResponse:
         self.reports.put_nowait(request)
         return chainer.PipelineUpdateStatusResponse()
 
-    async def load(self, subscriber: str, pipeline: pb.Pipeline) -> chainer.PipelineUpdateStatusMessage:
-        """Instruct, and wait for the report."""
+    async def load(
+        self, subscriber: str, pipeline: pb.Pipeline, steps_serve: bool = True
+    ) -> chainer.PipelineUpdateStatusMessage:
+        """Instruct, and wait for the report. The models of its steps are said to serve."""
+        for step in pipeline.steps if steps_serve else ():
+            self.tell_model(step.name, "ModelAvailable")
         self.send(subscriber, CREATE, pipeline)
         return await self.reports.get()
 

@@ -18,7 +18,7 @@ from shared.errors import Unavailable
 from shared.kafka.config import load_config
 from tests.peers.broker import Broker, kind_for_tests, running
 from tests.peers.ports import free_port
-from tests.pipelinegateway.conftest import World, gateway_at, write_config
+from tests.pipelinegateway.conftest import Gateway, World, gateway_at, write_config
 from tests.pipelinegateway.engine import Engine, Out, answer_of, echo, failing, silent
 from tests.pipelinegateway.scheduler import DELETE, Scheduler, pipeline
 from tests.pipelinegateway.test_calls import BODY, failure, request
@@ -179,7 +179,7 @@ async def test_a_full_gateway_refuses_before_it_reads_a_body(world: World) -> No
         writer.close()
         assert b" 503 " in head
         assert b"retry-after: 1" in head
-        silent_call = small.channel.stream_unary(
+        silent_call: Any = small.channel.stream_unary(
             "/inference.GRPCInferenceService/ModelInfer", request_serializer=lambda message: message
         )(metadata=world.metadata)
         refused = await failure(silent_call)
@@ -288,6 +288,85 @@ async def envoy(ready: set[str]) -> Any:
         await runner.cleanup()
 
 
+async def asked(gateway: Gateway, name: str, **headers: str) -> httpx.Response:
+    return await gateway.rest.post(f"/v2/pipelines/{name}/infer", json=BODY, headers=headers)
+
+
+async def test_a_step_that_is_not_there_is_named_at_once(name: str, config_path: Path) -> None:
+    """Nobody writes answers: a call that waited for one would end at its deadline."""
+    ready = {f"{name}-a"}
+    async with (
+        envoy(ready) as port,
+        Scheduler().serving() as scheduler,
+        gateway_at(config_path, scheduler, "one", envoy_port=port, timeout_ms=40_000) as gateway,
+    ):
+        await scheduler.subscriptions.get()
+        await until(lambda: bool(scheduler.model_feeds))
+        made = pipeline(name, steps=(f"{name}-a", f"{name}-b"))
+        await scheduler.load("one", made, steps_serve=False)
+        scheduler.tell_model(f"{name}-a", "ModelAvailable")
+        for state, reason, said in (
+            ("ModelFailed", "no such file", "is in state ModelFailed: no such file"),
+            ("ScheduleFailed", "no server", "is in state ScheduleFailed: no server"),
+            ("ModelTerminated", "", "is not loaded"),
+        ):
+            scheduler.tell_model(f"{name}-b", state, reason)
+            await until(lambda said=said: gateway.process._states.reason(f"{name}-b") == said)  # type: ignore[misc]
+            response = await asked(gateway, name)
+            assert response.status_code == 503
+            assert response.json()["error"] == f"pipeline {name} cannot answer: step {name}-b {said}"
+        call = gateway.inference.ModelInfer(request(1), metadata=[("seldon-model", f"{name}.pipeline")])
+        failed = await failure(call)
+        assert failed.code() is grpc.StatusCode.UNAVAILABLE
+        assert f"step {name}-b is not loaded" in (failed.details() or "")
+        # A model that nobody has ever spoken of is not there either, once all has been told.
+        unknown = pipeline(f"{name}-other", steps=(f"{name}-c",))
+        await scheduler.load("one", unknown, steps_serve=False)
+        await until(lambda: bool(gateway.process._steps.in_doubt([f"{name}-c"])))
+        response = await asked(gateway, f"{name}-other")
+        assert (response.status_code, f"step {name}-c is not loaded" in response.json()["error"]) == (503, True)
+
+
+async def test_a_step_that_is_on_its_way_is_waited_for(name: str, config_path: Path) -> None:
+    ready: set[str] = set()
+    config = load_config(config_path, "", {})
+    engine = Engine(config, config.topics.pipeline_inputs(name), config.topics.pipeline_outputs(name))
+    async with (
+        envoy(ready) as port,
+        Scheduler().serving() as scheduler,
+        engine.running(),
+        gateway_at(config_path, scheduler, "one", envoy_port=port, timeout_ms=40_000) as gateway,
+    ):
+        await scheduler.subscriptions.get()
+        await until(lambda: bool(scheduler.model_feeds))
+        await scheduler.load("one", pipeline(name, steps=(f"{name}-a",)), steps_serve=False)
+        in_doubt = gateway.process._steps.in_doubt
+
+        async def tell(state: str) -> None:
+            scheduler.tell_model(f"{name}-a", state)
+            await until(lambda: bool(in_doubt([f"{name}-a"])) is (state != "ModelAvailable"))
+
+        await tell("ModelProgressing")
+        late = await asked(gateway, name, **{"x-seldon-timeout-ms": "300"})
+        assert (late.status_code, f"step {name}-a is in state ModelProgressing" in late.json()["error"]) == (504, True)
+        waiting = [asyncio.create_task(asked(gateway, name)) for _ in range(3)]
+        await until(lambda: gateway.process._gateway.admission.requests == 3)
+        assert engine.seen.empty()
+        await tell("ModelAvailable")
+        assert [(await each).status_code for each in waiting] == [200] * 3
+        # On its way, and then not any more.
+        await tell("ModelProgressing")
+        failing_now = asyncio.create_task(asked(gateway, name))
+        await until(lambda: gateway.process._gateway.admission.requests == 1)
+        scheduler.tell_model(f"{name}-a", "ModelFailed", "no such file")
+        response = await failing_now
+        assert (response.status_code, "no such file" in response.json()["error"]) == (503, True)
+        # The version before may go on serving, which Envoy knows.
+        ready.add(f"{name}-a")
+        gateway.process._steps._looked.clear()
+        assert (await asked(gateway, name)).status_code == 200
+
+
 async def test_readiness_and_metadata(name: str, config_path: Any) -> None:
     ready = {"a", "b"}
     async with (
@@ -338,6 +417,7 @@ async def test_a_model_by_its_own_topics(world: World) -> None:
     missing = await world.gateway.rest.post(path, json=BODY)
     assert (missing.status_code, "no topics" in missing.json()["error"]) == (404, True)
     engine = Engine(world.config, topics.model_inputs(f"{model}2"), topics.model_outputs(f"{model}2"))
+    world.scheduler.tell_model(f"{model}2", "ModelAvailable")
     async with engine.running():
         path = f"/v2/models/{model}2/infer"
         response = await world.gateway.rest.post(path, json=BODY)
