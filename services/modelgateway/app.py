@@ -14,6 +14,7 @@ from services.modelgateway.models import Models
 from services.modelgateway.outputs import Outputs
 from services.modelgateway.scheduler_link import SchedulerLink
 from services.modelgateway.settings import ModelGatewaySettings
+from shared.beside import Beside
 from shared.http_server import HttpServer
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger
@@ -57,7 +58,8 @@ async def _work(
     inference = Inference(envoy, settings.worker_timeout_ms / 1000, metrics)
     memory = Memory(settings.max_held_bytes)
     metrics.memory(memory)
-    gateway = Gateway(clients, inference, Outputs(clients, metrics, kafka), memory, metrics, tracer)
+    beside = Beside()
+    gateway = Gateway(clients, inference, Outputs(clients, metrics, kafka), memory, beside, metrics, tracer)
     commits = Commits(clients, metrics, kafka)
     models = Models(
         settings.pod_name, settings.num_workers, settings.max_num_consumers, clients, gateway, commits, metrics
@@ -81,5 +83,6 @@ async def _work(
         await link.close()
         await models.close(orderly=not failures)
         await inference.close()
+        await beside.close()
     if failures:
         raise failures[0]

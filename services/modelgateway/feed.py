@@ -43,6 +43,8 @@ class Feed:
     committed: dict[TopicPartition, int] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], Progress] = field(default_factory=dict)
     paused: bool = False
+    answers_raw_only: bool = False
+    """Its server cannot write its answers as typed contents: it is asked in raw ones, and answers so."""
     held: int = 0
     """Bytes of its records that were read and are not done with."""
 

@@ -13,12 +13,14 @@ from aiokafka.errors import KafkaError
 from services.modelgateway.core.failures import Failure
 from services.modelgateway.core.memory import Memory
 from services.modelgateway.core.passed_headers import deadline_ms, for_call
-from services.modelgateway.core.payloads import Poison, request_of
+from services.modelgateway.core.payloads import Poison, in_json, in_raw, json_of, request_of
 from services.modelgateway.feed import Feed, Job
 from services.modelgateway.inference import Inference, Reply
 from services.modelgateway.metrics import GatewayMetrics
 from services.modelgateway.outputs import Outputs
 from services.modelgateway.spans import UNTRACED, Trace, begin
+from shared.beside import Beside
+from shared.errors import InvalidInput
 from shared.kafka import headers as kafka
 from shared.kafka.clients import KafkaClients
 from shared.kafka.progress import Progress
@@ -29,8 +31,6 @@ from shared.tracing.tracer import Tracer
 
 _log = logger("gateway")
 _POLL_DELAY: Final = 1.0
-_LARGE_VALUE: Final = 1024 * 1024
-"""Bytes from which a value is looked at in a thread, as that takes long enough for others to notice."""
 
 
 class Gateway:
@@ -42,10 +42,12 @@ class Gateway:
         inference: Inference,
         outputs: Outputs,
         memory: Memory,
+        beside: Beside,
         metrics: GatewayMetrics,
         tracer: Tracer,
     ) -> None:
         self._memory = memory
+        self._beside = beside
         self._was_over = False
         self._clients = clients
         self._inference = inference
@@ -177,7 +179,7 @@ class Gateway:
                 if self._tracer.on:
                     trace = begin(self._tracer, record, feed.model, job.read_ns)
                 stack.enter_context(trace.consume)
-                outcome = await self._call(feed.model, record, trace)
+                outcome = await self._call(feed, record, trace)
             except Exception as error:
                 outcome = self._unforeseen(feed.model, record, error)
             finally:
@@ -202,16 +204,34 @@ class Gateway:
         _log.error("record failed unexpectedly", model=model, record=_place(record), exc_info=error)
         return Failure("INTERNAL", repr(error))
 
-    async def _call(self, model: str, record: Record, trace: Trace) -> Reply | Failure:
+    async def _call(self, feed: Feed, record: Record, trace: Trace) -> Reply | Failure:
+        infer_type = kafka.text(record.headers, kafka.INFER_TYPE)
         try:
-            infer_type = kafka.text(record.headers, kafka.INFER_TYPE)
-            if len(record.value or b"") < _LARGE_VALUE:
-                request = request_of(record.value, infer_type)
-            else:
-                request = await asyncio.to_thread(request_of, record.value, infer_type)
-            return await self._infer(model, record, request, trace)
+            request = await self._beside.run(len(record.value or b""), request_of, record.value, infer_type)
         except Poison as poison:
-            return self._poisoned(model, record, poison.kind, Failure("INVALID_ARGUMENT", str(poison)))
+            return self._poisoned(feed.model, record, poison.kind, Failure("INVALID_ARGUMENT", str(poison)))
+        outcome = await self._ask(feed, record, request, trace)
+        if isinstance(outcome, Reply) and in_json(infer_type):
+            try:
+                text = await self._beside.run(len(outcome.value), json_of, outcome.value)
+                return Reply(text, outcome.headers, is_json=True)
+            except InvalidInput as error:
+                return Failure("INTERNAL", f"the reply of {feed.model} cannot be written as JSON: {error}")
+        return outcome
+
+    async def _ask(self, feed: Feed, record: Record, request: bytes, trace: Trace) -> Reply | Failure:
+        """With raw contents where the server has no other way to answer, which shows by its first failure."""
+        if feed.answers_raw_only:
+            request = await self._beside.run(len(request), in_raw, request)
+        outcome = await self._infer(feed.model, record, request, trace)
+        if feed.answers_raw_only or not (isinstance(outcome, Failure) and outcome.answers_raw_only):
+            return outcome
+        raw = await self._beside.run(len(request), in_raw, request)
+        if raw == request:
+            return outcome
+        again = await self._infer(feed.model, record, raw, trace)
+        feed.answers_raw_only = isinstance(again, Reply)
+        return again
 
     async def _infer(self, model: str, record: Record, request: bytes, trace: Trace) -> Reply | Failure:
         with trace.call() as span:

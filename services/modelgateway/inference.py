@@ -30,6 +30,7 @@ _TOO_LARGE: Final = "larger than max"
 class Reply:
     value: bytes
     headers: list[Header]
+    is_json: bool = False
 
 
 class Inference:

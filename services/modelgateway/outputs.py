@@ -14,7 +14,7 @@ from aiokafka.errors import (
 )
 
 from services.modelgateway.core.failures import Failure
-from services.modelgateway.core.passed_headers import Header, for_error, for_output
+from services.modelgateway.core.passed_headers import Header, as_json, for_error, for_output
 from services.modelgateway.inference import Reply
 from services.modelgateway.metrics import GatewayMetrics
 from services.modelgateway.spans import Trace
@@ -74,6 +74,8 @@ class Outputs:
         self, destination: Destination, record: Record, reply: Reply, trace: Trace
     ) -> Failure | None:
         headers = for_output(record.headers, reply.headers)
+        if reply.is_json:
+            headers = as_json(headers)
         partition = min(record.partition, destination.output_partitions - 1)
         topic = destination.outputs
         refused = await self._send(destination.model, topic, reply.value, record, partition, headers, trace)

@@ -1,11 +1,13 @@
 """`python -m services.pipelinegateway`: run one pipeline gateway until SIGTERM or SIGINT."""
 
-from services.pipelinegateway.app import run
 from services.pipelinegateway.settings import PipelineGatewaySettings
 from shared.process import run_busy_service, stop_requested
 
 
 async def _run(settings: PipelineGatewaySettings) -> None:
+    # Here, because processes for large messages import this module, too, and need none of it.
+    from services.pipelinegateway.app import run
+
     await run(settings, stop_requested())
 
 

@@ -24,6 +24,7 @@ from services.pipelinegateway.settings import PipelineGatewaySettings
 from services.pipelinegateway.steps import Steps
 from services.pipelinegateway.waiting import Waiting
 from shared import gateway_metadata
+from shared.beside import Beside
 from shared.errors import Unavailable
 from shared.http_server import HttpServer
 from shared.kafka.clients import KafkaClients
@@ -74,6 +75,7 @@ class PipelineGateway:
             self._kafka, self.waiting, self._metrics, tracer, partial(self.readiness.report, "kafka")
         )
         self._behind = ModelsBehind(f"http://{settings.envoy_host}:{settings.envoy_port}")
+        self._beside = Beside()
         self._states = ModelStates()
         self._steps = Steps(self._states, self._behind)
         self._gateway = Gateway(
@@ -85,6 +87,7 @@ class PipelineGateway:
             self._steps,
             settings.timeout_ms,
             admission,
+            self._beside,
             config.message_max_bytes,
             tracer,
         )
@@ -97,6 +100,7 @@ class PipelineGateway:
                 probes = HttpServer(probe_app("pipelinegateway", self.readiness), settings.host, port)
                 await stack.enter_async_context(probes)
             stack.push_async_callback(self._behind.close)
+            stack.push_async_callback(self._beside.close)
             stack.push_async_callback(self._kafka.stop)
             link = self._link()
             stack.push_async_callback(link.close)

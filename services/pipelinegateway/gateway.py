@@ -18,6 +18,7 @@ from services.pipelinegateway.models_behind import ModelsBehind
 from services.pipelinegateway.pipelines import Pipelines
 from services.pipelinegateway.routes import Route
 from services.pipelinegateway.steps import Steps
+from shared.beside import Beside
 from shared.errors import DeadlineExceeded, NotFound, Unavailable
 from shared.names import HEADER_REQUEST_ID
 from shared.tracing.tracer import Tracer
@@ -40,6 +41,7 @@ class Gateway:
         steps: Steps,
         timeout_ms: int,
         admission: Admission,
+        beside: Beside,
         message_max_bytes: int,
         tracer: Tracer,
     ) -> None:
@@ -51,6 +53,7 @@ class Gateway:
         self._steps = steps
         self._timeout_ms = timeout_ms
         self.admission: Final = admission
+        self.beside: Final = beside
         self.message_max_bytes: Final = message_max_bytes
         self.tracer: Final = tracer
         self.closed = "it is not connected to Kafka yet"

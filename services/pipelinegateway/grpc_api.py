@@ -7,17 +7,16 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
 from services.pipelinegateway.calls import Call
-from services.pipelinegateway.core.answers import BadAnswer, code_name
+from services.pipelinegateway.core.answers import code_name
 from services.pipelinegateway.core.passed_headers import Header
 from services.pipelinegateway.core.pipeline_metadata import to_proto
 from services.pipelinegateway.core.resources import Kind, Resource, resource_of
 from services.pipelinegateway.gateway import EXTENSIONS, NAME, Gateway, timeout_header
 from services.pipelinegateway.metrics import GRPC, GatewayMetrics
-from services.pipelinegateway.rest_codec import check_request
+from services.pipelinegateway.rest_codec import selected_bytes, wanted_of
 from services.pipelinegateway.spans import answered_grpc, serve_grpc
 from shared.errors import InvalidInput, NotFound, NotImplementedYet, SeldonError
 from shared.grpc_codes import camel_case
@@ -88,13 +87,10 @@ class GrpcApi(grpc.GenericRpcHandler):
         with self._gateway.admission.enter() as admitted:
             request = await _only(requests)
             admitted.hold(len(request))
-            check_request(_parsed(request))
+            beside = self._gateway.beside
+            outputs = await beside.run(len(request), wanted_of, request)
             answer = await self._gateway.infer(call, route, request, patience)
-        try:
-            oip.ModelInferResponse.FromString(answer)
-        except DecodeError as error:
-            raise BadAnswer(f"the answer of {route.resource} is no ModelInferResponse: {error}") from None
-        return answer
+            return await beside.run(len(answer), selected_bytes, answer, outputs, str(route.resource))
 
     async def _stream(self, requests: AsyncIterator[bytes], _context: Any) -> None:
         # The callers' library loses the sentence of a call that ends while a message of theirs is on its way.
@@ -172,13 +168,6 @@ async def _only(requests: AsyncIterator[bytes]) -> bytes:
     async for request in requests:
         return request
     raise InvalidInput("the call has no message: send a ModelInferRequest")
-
-
-def _parsed(request: bytes) -> oip.ModelInferRequest:
-    try:
-        return oip.ModelInferRequest.FromString(request)
-    except DecodeError as error:
-        raise InvalidInput(f"the message is no ModelInferRequest: {error}") from None
 
 
 def _named(received: Sequence[Header], name: str) -> Resource:

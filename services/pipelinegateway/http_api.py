@@ -88,15 +88,17 @@ class RestApi:
         with self._gateway.admission.enter() as admitted:
             raw = await read_body(headers, receive, limit, admitted)
             patience = self._gateway.patience(timeout_header(received))
-            body = decoded(raw, header(headers, b"content-encoding"), limit)
+            body = await decoded(raw, header(headers, b"content-encoding"), limit)
             admitted.hold(len(body))
-            request = await rest_codec.decode(body, header_length(headers))
+            beside = self._gateway.beside
+            request = await beside.run(len(body), rest_codec.decode, body, header_length(headers))
             watch = asyncio.create_task(_tell_when_gone(receive, patience))
             try:
                 answer = await self._gateway.infer(call, route, request.value, patience)
             finally:
                 watch.cancel()
-            return await rest_codec.encode(answer, request)
+            wanted = request.outputs, request.binary, str(resource)
+            return await beside.run(len(answer), rest_codec.encode, answer, *wanted)
 
     async def _look(self, scope: Scope, send: Send, call: Call, received: list[Header]) -> None:
         """Everything that is not an inference."""

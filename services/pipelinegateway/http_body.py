@@ -1,5 +1,6 @@
 """The body of a REST request: whole, decoded, and never larger than may be."""
 
+import asyncio
 import zlib
 from typing import Final
 
@@ -7,6 +8,7 @@ from services.pipelinegateway.core.admission import Admitted
 from services.pipelinegateway.core.record_size import body_limit, check_body
 from services.pipelinegateway.exchange import CallerGone
 from shared.asgi import Headers, Receive
+from shared.beside import LARGE
 from shared.errors import InvalidInput
 
 _GZIP_WINDOW: Final = 31
@@ -42,7 +44,7 @@ async def read_body(headers: Headers, receive: Receive, message_max_bytes: int, 
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def decoded(body: bytes, encoding: str | None, message_max_bytes: int) -> bytes:
+async def decoded(body: bytes, encoding: str | None, message_max_bytes: int) -> bytes:
     """Without its content encoding. Raises InvalidInput when that is unknown or broken, PayloadTooLarge."""
     name = (encoding or "").strip().lower()
     if name not in _KNOWN:
@@ -52,7 +54,11 @@ def decoded(body: bytes, encoding: str | None, message_max_bytes: int) -> bytes:
     unpacking = zlib.decompressobj(zlib.MAX_WBITS if name == "deflate" else _GZIP_WINDOW)
     limit = body_limit(message_max_bytes)
     try:
-        unpacked = unpacking.decompress(body, limit + 1)
+        unpacked = unpacking.decompress(body, min(LARGE, limit + 1))
+        if not unpacking.eof and len(unpacked) <= limit:
+            # It lets others work meanwhile, as parsers do not.
+            tail, left = unpacking.unconsumed_tail, limit + 1 - len(unpacked)
+            unpacked += await asyncio.to_thread(unpacking.decompress, tail, left)
     except zlib.error as error:
         raise InvalidInput(f"the body is not {name}: {error}") from None
     check_body(len(unpacked), message_max_bytes)

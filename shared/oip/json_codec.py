@@ -1,13 +1,14 @@
 """Inference requests and responses of the Open Inference Protocol between JSON and protobuf, without loss.
 
 Numbers keep every digit, `NaN` and the infinities are the strings "NaN", "Infinity" and "-Infinity" (bare literals
-are read too), BYTES elements of a request are the UTF-8 of its strings. FP16, BF16 and tensors in binary form have no
+and, for NaN, null are read too). BYTES elements are the UTF-8 of strings; a tensor of a response that holds other bytes
+is written in base64, and its parameter `content_type` says so. FP16, BF16 and tensors in binary form have no
 typed contents that every server takes, so a request that has any carries all of its tensors raw.
 """
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any, Final, TypeAlias
 
@@ -27,11 +28,13 @@ from shared.oip.tensors import (
     numbers_of_raw,
     split_bytes,
     to_raw,
+    with_raw,
 )
 
 _RAW_ONLY: Final = frozenset({"FP16", "BF16"})
-_TEXT_CONTENT: Final = frozenset({"str", "datetime"})
-"""Values of the tensor parameter `content_type` whose BYTES are text; those of all others are written as base64."""
+_CONTENT_TYPE: Final = "content_type"
+_BASE64: Final = "base64"
+"""Value of that parameter of a tensor whose elements are written so because JSON has no bytes."""
 _INT64: Final = np.iinfo(np.int64)
 _Object: TypeAlias = dict[str, Any]
 
@@ -195,10 +198,12 @@ def _set_parameter(target: Any, key: str, value: object, of: str) -> None:
         target[key].bool_param = value
     elif is_text(value):
         target[key].string_param = value
-    elif isinstance(value, int | float) and _INT64.min <= value <= _INT64.max:
-        # The protocol has no fractions here; what stands behind the point is cut.
+    elif isinstance(value, int | float) and _INT64.min <= value <= _INT64.max and value == int(value):
         target[key].int64_param = int(value)
-    else:
+    elif isinstance(value, float):
+        # Servers know no parameter of this kind: one without its fraction would be another.
+        raise wrong(field, value, "write an integer of 64 bits, or the fraction as a string")
+    elif value is not None:
         raise wrong(field, value, "write a string, a boolean or an integer of 64 bits")
 
 
@@ -223,25 +228,13 @@ def _encode(response: ModelInferResponse, wanted: BinaryOutputs) -> tuple[bytes,
         ("model_version", response.model_version),
         ("id", response.id),
         ("parameters", _parameters(response.parameters)),
-        ("outputs", [_output(tensor, raw, wanted, binary) for tensor, raw in _with_raw(response)]),
+        (
+            "outputs",
+            [_output(*each, wanted, binary) for each in with_raw(response.outputs, response.raw_output_contents)],
+        ),
     )
     document.update((name, value) for name, value in fields if value)
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), binary
-
-
-def _with_raw(response: ModelInferResponse) -> Iterable[tuple[Any, bytes | None]]:
-    """Raw contents belong, in order, to the outputs without typed ones."""
-    waiting = [not tensor.HasField("contents") for tensor in response.outputs]
-    if response.raw_output_contents and len(response.raw_output_contents) == len(response.outputs):
-        waiting = [True] * len(waiting)
-    elif response.raw_output_contents and len(response.raw_output_contents) != sum(waiting):
-        raise InvalidInput(
-            f"{len(response.raw_output_contents)} raw contents for {sum(waiting)} outputs without contents"
-        )
-    raw = iter(response.raw_output_contents)
-    return [
-        (tensor, next(raw, None) if waits else None) for tensor, waits in zip(response.outputs, waiting, strict=True)
-    ]
 
 
 def _output(tensor: Any, raw: bytes | None, wanted: BinaryOutputs, binary: list[bytes]) -> _Object:
@@ -253,7 +246,9 @@ def _output(tensor: Any, raw: bytes | None, wanted: BinaryOutputs, binary: list[
             binary.append(encoded)
             parameters[SIZE] = len(encoded)
         else:
-            output["data"] = _data(tensor, raw, parameters.get("content_type") in _TEXT_CONTENT)
+            output["data"], is_text = _data(tensor, raw)
+            if not is_text:
+                parameters[_CONTENT_TYPE] = _BASE64
     except InvalidInput as error:
         raise InvalidInput(f"output {shown(tensor.name)}: {error}") from None
     output |= {"name": tensor.name, "shape": list(tensor.shape), "datatype": tensor.datatype}
@@ -262,15 +257,17 @@ def _output(tensor: Any, raw: bytes | None, wanted: BinaryOutputs, binary: list[
     return output
 
 
-def _data(tensor: Any, raw: bytes | None, is_text: bool) -> object:
+def _data(tensor: Any, raw: bytes | None) -> tuple[object, bool]:
+    """The elements, and whether they are themselves: bytes that are no text are in base64."""
     if tensor.datatype != "BYTES":
         if raw is None:
-            return json_values(numbers_of_contents(tensor.datatype, tensor.contents))
-        return json_values(numbers_of_raw(tensor.datatype, raw))
+            return json_values(numbers_of_contents(tensor.datatype, tensor.contents)), True
+        return json_values(numbers_of_raw(tensor.datatype, raw)), True
     elements: Sequence[bytes] = tensor.contents.bytes_contents if raw is None else split_bytes(raw)
-    if is_text:
-        return [element.decode(errors="replace") for element in elements]
-    return [b64encode(element).decode() for element in elements]
+    try:
+        return [element.decode() for element in elements], True
+    except UnicodeDecodeError:
+        return [b64encode(element).decode() for element in elements], False
 
 
 def _parameters(parameters: Any) -> _Object:

@@ -152,7 +152,11 @@ def _fractions(datatype: str, elements: Elements) -> Numbers:
             return True
         return type(element) in (int, float) and abs(element) <= largest
 
-    fix = f'an element of {datatype} is a number up to {largest:g}, or "NaN", "Infinity" or "-Infinity"'
+    fix = f'an element of {datatype} is a number up to {largest:g}, or "NaN" or null, "Infinity" or "-Infinity"'
+    if type(None) in elements.types:
+        # As numpy and the servers that are written around it take it.
+        values = [math.nan if each is None else each for each in values]
+        elements = Elements(values, elements.types - {type(None)}, elements.field)
     if str in elements.types:
         if not all(map(fits, values)):
             raise elements.first_wrong(fits, fix)

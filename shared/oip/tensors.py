@@ -96,6 +96,31 @@ def type_inputs(request: ModelInferRequest) -> ModelInferRequest:
     return typed
 
 
+def raw_inputs(request: ModelInferRequest) -> ModelInferRequest:
+    """A copy of `request` whose typed inputs are raw contents. Raises InvalidInput when they do not fit together."""
+    made = ModelInferRequest()
+    made.CopyFrom(request)
+    made.ClearField("raw_input_contents")
+    for tensor, raw in with_raw(made.inputs, request.raw_input_contents):
+        made.raw_input_contents.append(to_raw(tensor.datatype, tensor.contents) if raw is None else raw)
+        tensor.ClearField("contents")
+    return made
+
+
+def with_raw(tensors: Sequence[Any], raw_contents: Sequence[bytes]) -> list[tuple[Any, bytes | None]]:
+    """Each tensor with its raw contents, if it has some; they belong, in order, to those without typed ones, or to all.
+
+    Raises InvalidInput when there are more or fewer.
+    """
+    waiting = [not tensor.HasField("contents") for tensor in tensors]
+    if raw_contents and len(raw_contents) == len(tensors):
+        waiting = [True] * len(waiting)
+    elif raw_contents and len(raw_contents) != sum(waiting):
+        raise InvalidInput(f"{len(raw_contents)} raw contents for {sum(waiting)} tensors without contents")
+    raw = iter(raw_contents)
+    return [(tensor, next(raw, None) if waits else None) for tensor, waits in zip(tensors, waiting, strict=True)]
+
+
 def _fill(tensors: Sequence[Any], raw_contents: Sequence[bytes]) -> None:
     """Raw contents belong, in order, to the tensors without typed ones; or to all tensors, where typed ones stay."""
     waiting = [tensor for tensor in tensors if not tensor.HasField("contents")]

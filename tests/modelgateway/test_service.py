@@ -1,6 +1,8 @@
 """A whole gateway between a real broker, a scheduler and an inference server."""
 
 import asyncio
+import json
+import struct
 import time
 from typing import Any
 
@@ -71,7 +73,11 @@ async def test_a_models_error_is_an_error_record(world: World, gateway: Gateway,
     assert world.is_error(record)
     assert record.partition == 1
     assert record.value == "rpc error: code = InvalidArgument desc = unexpected shape: ü".encode()
-    assert list(record.headers) == [("pipeline", b"p"), (kafka.ERROR, model.encode())]
+    assert list(record.headers) == [
+        ("pipeline", b"p"),
+        (kafka.ERROR, model.encode()),
+        (kafka.ERROR_CODE, b"INVALID_ARGUMENT"),
+    ]
     assert gateway.metric("calls_total", model=model, code="INVALID_ARGUMENT") == 1
 
 
@@ -302,6 +308,58 @@ async def test_owners_share_partitions_and_hand_them_over(world: World, gateway:
         assert len(world.server.calls[model]) == 60
         assert gateway.metric("calls_total", model=model, code="OK") >= 20
         assert other.metric("calls_total", model=model, code="OK") >= 10
+
+
+async def test_a_server_that_cannot_write_typed_contents_is_asked_in_raw_ones(
+    world: World, gateway: Gateway, model: str
+) -> None:
+    async def half(call: Call) -> ModelInferResponse:
+        # As MLServer does: it answers in the form that it was asked in, and fails over half-precision numbers.
+        if not call.request.raw_input_contents:
+            await call.fail("INTERNAL", "expected bytes, float found")
+        answer = ModelInferResponse(raw_output_contents=[b"\x00\x34"])
+        answer.outputs.add(name="half", datatype="FP16", shape=[1])
+        return answer
+
+    world.server.behaviours[model] = half
+    typed = ModelInferRequest(id="r", model_version="7")
+    typed.inputs.add(name="x", datatype="FP32", shape=[2]).contents.fp32_contents.extend([1.0, -2.5])
+    typed.inputs.add(name="s", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"hi")
+    for name in ("a", "b"):
+        await world.send(model, name, typed.SerializeToString())
+        (record,) = await world.answered(name)
+        assert ModelInferResponse.FromString(record.value or b"").raw_output_contents == [b"\x00\x34"]
+    first, again, second = (call.request for call in world.server.calls[model])
+    assert first == typed
+    assert again == second
+    assert list(again.raw_input_contents) == [struct.pack("<2f", 1.0, -2.5), b"\x02\0\0\0hi"]
+    assert (again.id, again.model_version) == ("r", "7")
+    assert not any(tensor.HasField("contents") for tensor in again.inputs)
+    # Without inputs there is nothing to ask in another form.
+    await world.send(model, "c", ModelInferRequest().SerializeToString())
+    (failed,) = await world.answered("c")
+    assert world.is_error(failed)
+    assert dict(failed.headers)[kafka.ERROR_CODE] == b"INTERNAL"
+
+
+async def test_json_is_answered_in_json(world: World, gateway: Gateway, model: str) -> None:
+    body = b'{"id": "j", "%s": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": ["\xc3\xbc"]}]}'
+    for name, field, infer_type in (
+        ("a", b"inputs", b"json/inferModelRequest"),
+        ("b", b"outputs", b"json/inferModelResponse"),
+        ("c", b"inputs", b"JSON/InferModelRequest"),
+    ):
+        await world.send(model, name, body % field, [(kafka.INFER_TYPE, infer_type), ("x-a", b"1")])
+        (record,) = await world.answered(name)
+        answer = json.loads(record.value or b"")
+        assert (answer["id"], answer["model_name"]) == ("j", f"{model}_1")
+        assert answer["outputs"][0]["data"] == ["\xfc"]
+        headers = dict(record.headers)
+        assert (headers[kafka.INFER_TYPE], headers["x-a"]) == (b"json/inferModelResponse", b"1")
+    # Who does not say that it is JSON gets what everybody gets.
+    await world.send(model, "d", body % b"inputs")
+    (record,) = await world.answered("d")
+    assert ModelInferResponse.FromString(record.value or b"").id == "j"
 
 
 async def test_a_record_whose_work_breaks_holds_nobody_up(

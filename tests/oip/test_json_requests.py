@@ -76,15 +76,23 @@ def test_numbers_that_json_lacks_are_strings_or_bare_literals() -> None:
         assert found[1:] == [math.inf, -math.inf]
 
 
+@pytest.mark.parametrize("datatype", ["FP16", "BF16", "FP32", "FP64"])
+def test_null_among_numbers_is_nan(datatype: str) -> None:
+    found = elements(parse(tensor(datatype, [2, 2], [[1.5, None], [-2, "Infinity"]])))
+    assert math.isnan(found[1])
+    assert [found[0], *found[2:]] == [1.5, -2, math.inf]
+
+
 def test_parameters_keep_their_kind() -> None:
-    parameters = {"text": "np", "flag": True, "number": 2**63 - 1, "fraction": -1.9}
+    parameters = {"text": "np", "flag": True, "number": 2**63 - 1, "whole": -2.0, "none": None}
     request = parse(tensor("INT32", [1], [1], parameters=parameters), parameters=parameters, id="abc")
     assert request.id == "abc"
     for found in (request.parameters, request.inputs[0].parameters):
         assert found["text"].string_param == "np"
         assert found["flag"].bool_param is True
         assert found["number"].int64_param == 2**63 - 1
-        assert found["fraction"].int64_param == -1
+        assert found["whole"].int64_param == -2
+        assert "none" not in found
 
 
 def test_optional_fields_may_be_null() -> None:
@@ -173,10 +181,14 @@ def test_a_text_length_beyond_the_body_is_refused() -> None:
         (b'{"inputs": [1]}', "invalid inputs[0] 1"),
         (b'{"inputs": [], "id": 5}', "invalid id 5: write a string"),
         (b'{"inputs": [], "parameters": []}', "invalid parameters []: write an object"),
-        (b'{"inputs": [], "parameters": {"p": null}}', "invalid parameter 'p' None"),
+        (b'{"inputs": [], "parameters": {"p": 0.7}}', "invalid parameter 'p' 0.7: write an integer"),
         (b'{"inputs": [], "parameters": {"p": {}}}', "invalid parameter 'p' {}"),
         (b'{"inputs": [], "parameters": {"p": 9223372036854775808}}', "invalid parameter 'p' 9223372036854775808"),
         (b'{"inputs": [], "parameters": {"p": NaN}}', "invalid parameter 'p' nan"),
+        (
+            b'{"inputs": [], "outputs": [{"name": "y", "parameters": {"p": 1.5}}]}',
+            "invalid parameter 'p' of output 'y'",
+        ),
         (b'{"inputs": [], "outputs": 1}', "invalid outputs 1"),
         (b'{"inputs": [], "outputs": [{}]}', "invalid name of output 0 None"),
         (b'{"inputs": [{}]}', "invalid name of input 0 None"),

@@ -46,16 +46,29 @@ def test_fields_come_in_order_and_empty_ones_are_left_out() -> None:
     assert response_to_json(ModelInferResponse()) == b'{"model_name":""}'
 
 
-@pytest.mark.parametrize(("content_type", "shown"), [("str", "hi"), ("datetime", "hi"), ("np", "aGk="), (None, "aGk=")])
-def test_bytes_are_text_where_the_model_says_so_and_base64_elsewhere(content_type: str | None, shown: str) -> None:
+@pytest.mark.parametrize("content_type", ["str", "datetime", "np", "hg_jsonlist", "base64", None])
+@pytest.mark.parametrize(
+    ("elements", "shown", "marked"),
+    [
+        ([b"hi", b""], ["hi", ""], False),
+        (["Zürich".encode(), b"aGk="], ["Zürich", "aGk="], False),
+        ([b"hi", b"\xff\x00"], ["aGk=", "/wA="], True),
+    ],
+)
+def test_bytes_are_text_unless_they_are_none(
+    content_type: str | None, elements: list[bytes], shown: list[str], marked: bool
+) -> None:
     for raw in (True, False):
-        response = raw_response("BYTES", [1], join_bytes([b"hi"]))
+        response = raw_response("BYTES", [2], join_bytes(elements))
         if not raw:
             response.ClearField("raw_output_contents")
-            response.outputs[0].contents.bytes_contents.append(b"hi")
+            response.outputs[0].contents.bytes_contents.extend(elements)
         if content_type is not None:
             response.outputs[0].parameters["content_type"].string_param = content_type
-        assert data(response) == [shown]
+        (output,) = orjson.loads(response_to_json(response))["outputs"]
+        assert output["data"] == shown
+        # Who reads the answer can tell which of the two it is.
+        assert output.get("parameters", {}).get("content_type") == ("base64" if marked else content_type)
 
 
 def test_known_raw_contents() -> None:
@@ -126,7 +139,7 @@ def test_wanted_outputs_follow_the_text_as_bytes() -> None:
         (raw_response("INT32", [1], b"\1"), "output 'y': invalid INT32 raw contents: 1 bytes are no multiple of 4"),
         (raw_response("FP8", [1], b"\1"), "output 'y': invalid datatype 'FP8'"),
         (raw_response("BYTES", [1], b"\5\0\0\0a"), "output 'y': invalid BYTES raw contents"),
-        (ModelInferResponse(raw_output_contents=[b""]), "1 raw contents for 0 outputs"),
+        (ModelInferResponse(raw_output_contents=[b""]), "1 raw contents for 0 tensors"),
     ],
 )
 def test_a_response_that_contradicts_itself_is_refused(response: ModelInferResponse, sentence: str) -> None:

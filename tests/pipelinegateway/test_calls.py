@@ -11,6 +11,8 @@ import pytest
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
 from shared.kafka import headers as kafka
+from shared.oip.json_codec import request_from_json
+from shared.oip.tensors import type_outputs
 from tests.pipelinegateway.conftest import MESSAGE_MAX_BYTES, World
 from tests.pipelinegateway.engine import Out, answer_of, echo, failing, silent
 
@@ -134,10 +136,47 @@ async def test_a_packed_bomb_is_not_unpacked(world: World) -> None:
     assert response.status_code == 413
 
 
-async def test_one_requested_output_gets_all(world: World) -> None:
-    body = {**BODY, "inputs": [{**BODY["inputs"][0], "name": name} for name in "AB"], "outputs": [{"name": "A"}]}  # type: ignore[dict-item]
+@pytest.mark.parametrize("raw", [False, True])
+async def test_requested_outputs_are_selected(world: World, raw: bool) -> None:
+    def tensor(name: str, number: int) -> dict[str, Any]:
+        return {"name": name, "datatype": "FP16" if raw else "INT32", "shape": [1], "data": [number]}
+
+    inputs = [tensor("A", 1), tensor("B", 2), tensor("C", 3), tensor("A", 4)]
+    for names, expected in ((["C", "A"], [("C", 3), ("A", 1), ("A", 4)]), (["B", "B"], [("B", 2)])):
+        body = {"inputs": inputs, "outputs": [{"name": name} for name in names]}
+        response = await world.gateway.rest.post(world.path, json=body)
+        assert [(output["name"], output["data"][0]) for output in response.json()["outputs"]] == expected
+        sent = request_from_json(orjson.dumps(body))
+        answer = await world.gateway.inference.ModelInfer(sent, metadata=world.metadata)
+        typed = type_outputs(answer)
+        found = [(each.name, (each.contents.fp32_contents or each.contents.int_contents)[0]) for each in typed.outputs]
+        assert found == expected
+    binary = {"inputs": inputs, "outputs": [{"name": "B", "parameters": {"binary_data": True}}]}
+    response = await world.gateway.rest.post(world.path, json=binary)
+    (output,) = orjson.loads(response.content[: int(response.headers["inference-header-content-length"])])["outputs"]
+    assert output["name"] == "B"
+
+
+async def test_an_unknown_output_is_named(world: World) -> None:
+    body = {**BODY, "outputs": [{"name": "A"}, {"name": "nope"}]}
     response = await world.gateway.rest.post(world.path, json=body)
-    assert [output["name"] for output in response.json()["outputs"]] == ["A", "B"]
+    assert response.status_code == 400
+    assert response.json()["error"] == f"invalid output 'nope': pipeline {world.name} gives A"
+    sent = request(1)
+    sent.outputs.add(name="nope")
+    failed = await failure(world.gateway.inference.ModelInfer(sent, metadata=world.metadata))
+    assert failed.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "invalid output 'nope'" in (failed.details() or "")
+
+
+async def test_bytes_that_are_no_text_are_marked(world: World) -> None:
+    sent = {**BODY["inputs"][0], "datatype": "BYTES", "shape": [1], "data": ["x"]}  # type: ignore[dict-item]
+    answer = oip.ModelInferResponse()
+    answer.outputs.add(name="A", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"\xff\xfe")
+    world.behave(lambda record: [Out(answer.SerializeToString())])
+    response = await world.gateway.rest.post(world.path, json={"inputs": [sent]})
+    (output,) = response.json()["outputs"]
+    assert (output["data"], output["parameters"]) == (["//4="], {"content_type": "base64"})
 
 
 @pytest.mark.parametrize(
@@ -178,6 +217,9 @@ TEXT = "rpc error: code = InvalidArgument desc = unexpected shape"
         ("DEADLINE_EXCEEDED", 504, "DEADLINE_EXCEEDED"),
         ("UNAVAILABLE", 503, "UNAVAILABLE"),
         ("RESOURCE_EXHAUSTED", 429, "RESOURCE_EXHAUSTED"),
+        ("INVALID_ARGUMENT", 400, "INVALID_ARGUMENT"),
+        ("INTERNAL", 500, "INTERNAL"),
+        ("UNKNOWN", 500, "UNKNOWN"),
         ("nonsense", 400, "UNKNOWN"),
     ],
 )

@@ -173,6 +173,9 @@ def test_codes_of_error_records(name: str) -> None:
     with pytest.raises(StepFailed) as failed:
         value_of(b"", [("seldon-pipeline-errors", b"m"), ("seldon-error-code", name.encode())])
     assert (failed.value.code_name, failed.value.http_status) == (name, HTTP_STATUS[name])
+    # Only what a model says about the request is the caller's fault.
+    if name in ("INTERNAL", "UNKNOWN", "DATA_LOSS"):
+        assert failed.value.http_status == 500
 
 
 def test_an_error_code_that_nobody_knows_is_unknown() -> None:

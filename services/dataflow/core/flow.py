@@ -147,6 +147,8 @@ class Flow:
         if not is_failed:
             try:
                 message = parse(arrival.value, is_request=arrival.topic.endswith(".inputs"))
+                if not self._topology.asks_for_outputs:
+                    message.requested = ()
             except InvalidInput as error:
                 self._problem("unparsable", f"{_described(arrival)}: {error}", arrival)
                 stage.refused(key, record, source, fingerprint, f"its input is unreadable: {error}")

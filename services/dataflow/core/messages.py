@@ -16,14 +16,27 @@ _PARAMETERS: Final = 0x22
 _TENSORS: Final = 0x2A
 _RAW_OUTPUTS: Final = 0x32
 _RAW_INPUTS: Final = 0x3A
+_REQUESTED: Final = 0x32
+"""Where responses have raw outputs, requests name the outputs that are wanted."""
 
 
 class Message:
-    """Either all contents are raw, one of `raws` for each tensor, or `raws` is empty and tensors hold their own."""
+    """Either all contents are raw, one of `raws` for each tensor, or `raws` is empty and tensors hold their own.
 
-    __slots__ = ("id", "parameters", "raws", "tensors")
+    `requested` are the outputs that a request asks for; none means all.
+    """
 
-    def __init__(self, id: bytes, parameters: list[bytes], tensors: list[bytes], raws: list[bytes]) -> None:
+    __slots__ = ("id", "parameters", "raws", "requested", "tensors")
+
+    def __init__(
+        self,
+        id: bytes,
+        parameters: list[bytes],
+        tensors: list[bytes],
+        raws: list[bytes],
+        requested: Sequence[bytes] = (),
+    ) -> None:
+        self.requested = requested
         self.id = id
         self.parameters = parameters
         self.tensors = tensors
@@ -45,7 +58,7 @@ class Message:
             kept.append(tensor if new_name is None else tensors.renamed(tensor, new_name))
             if self.raws:
                 raws.append(self.raws[index])
-        return Message(self.id, self.parameters, kept, raws) if kept else None
+        return Message(self.id, self.parameters, kept, raws, self.requested) if kept else None
 
     def has(self, wanted: frozenset[bytes] | None) -> bool:
         """Is a wanted tensor there? Raises InvalidInput when a tensor is unreadable."""
@@ -62,6 +75,9 @@ class Message:
         for tensor in self.tensors:
             length = len(tensor)
             parts += (b"\x2a", SHORT[length] if length < 1024 else varint(length), tensor)
+        if is_request:
+            for output in self.requested:
+                parts += (b"\x32", varint(len(output)), output)
         tag = b"\x3a" if is_request else b"\x32"
         for raw in self.raws:
             length = len(raw)
@@ -73,7 +89,7 @@ def parse(data: bytes | None, *, is_request: bool) -> Message:
     """Raises InvalidInput when the record holds no such message, or its raw contents do not fit its tensors."""
     if data is None:
         raise InvalidInput("the record has no value")
-    id, parameters, found, raws = b"", [], [], []
+    id, parameters, found, raws, requested = b"", [], [], [], []
     raw_tag = _RAW_INPUTS if is_request else _RAW_OUTPUTS
     end = len(data)
     position = message_start(data)
@@ -98,10 +114,12 @@ def parse(data: bytes | None, *, is_request: bool) -> Message:
             id = data[position:stop]
         elif tag == _PARAMETERS:
             parameters.append(data[position:stop])
+        elif tag == _REQUESTED and is_request:
+            requested.append(data[position:stop])
         elif tag < 8:
             raise InvalidInput("not a protobuf message: a field has no number")
         position = stop
-    message = Message(id, parameters, found, raws)
+    message = Message(id, parameters, found, raws, requested)
     return message if not raws or len(raws) == len(found) else _with_all_raw(message)
 
 
@@ -145,7 +163,7 @@ def _with_all_raw(message: Message) -> Message:
     for tensor, has_contents in zip(message.tensors, typed, strict=True):
         raws.append(tensors.raw_of(tensors.parse(tensor)) if has_contents else next(given))
         bare.append(tensors.without_contents(tensor) if has_contents else tensor)
-    return Message(message.id, message.parameters, bare, raws)
+    return Message(message.id, message.parameters, bare, raws, message.requested)
 
 
 def _after_unknown(data: bytes, position: int) -> int:

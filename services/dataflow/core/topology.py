@@ -37,6 +37,8 @@ class Topology:
     """Index of each step's node in `main`."""
     main: Graph
     """From the pipeline's input to its output."""
+    asks_for_outputs: bool
+    """Its answer is that of its only model, which is then asked for the outputs that a request names."""
     intake: Graph | None
     """From other pipelines' records to the pipeline's input."""
 
@@ -65,6 +67,7 @@ class Topology:
         if self.main.recurring and not message.allowCycles:
             names = ", ".join(self.main.nodes[index].name for index in sorted(self.main.recurring))
             raise InvalidInput(f"pipeline {self.pipeline} has a cycle among {names}: set allowCycles or break it")
+        self.asks_for_outputs = self._asks_for_outputs()
         self.accepts = self._accepted()
         self.sinks = frozenset(update.sink.topicName for update in updates) | {self.output_topic, self.error_topic}
 
@@ -147,6 +150,12 @@ class Topology:
         if pipeline != self.pipeline or step is None or not topic.endswith((_INPUTS, _OUTPUTS)):
             raise InvalidInput.of_field("source", f"{topic} of pipeline {pipeline}", "read a step or the input")
         return step, topic.endswith(_INPUTS)
+
+    def _asks_for_outputs(self) -> bool:
+        output = self.main.output
+        if len(self.steps) > 1 or self.main.recurring or any(node.batch for node in self.main.nodes):
+            return False
+        return output is None or all(slot.wanted is None and not slot.renames for slot in output.slots)
 
     def _accepted(self) -> Mapping[str, frozenset[str]]:
         accepts: dict[str, set[str]] = {self.input_topic: {self.pipeline}, self.error_topic: {self.pipeline}}

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _LONGEST_TEXT: Final = 64 * 1024
-_NOT_THE_MODELS_OWN: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
-"""Nothing is wrong with the request when these come: callers are told so and may try again."""
+_UNTYPED: Final = "expected bytes"
+"""In the words of protobuf: the server has half-precision numbers, which it has no field of typed contents for."""
 _SPELLINGS: Final = {"OK": "OK", "CANCELLED": "Canceled"}
 
 
@@ -22,9 +22,9 @@ class Failure:
         return f"rpc error: code = {camel_case(self.code)} desc = {self.details[:_LONGEST_TEXT]}"
 
     @property
-    def code_for_callers(self) -> str | None:
-        """The code that callers get; None for a model's own error, which has a code of its own."""
-        return self.code if self.code in _NOT_THE_MODELS_OWN else None
+    def answers_raw_only(self) -> bool:
+        """Whether the server failed to write its answer as typed contents, which it does when it was asked so."""
+        return self.code == "INTERNAL" and _UNTYPED in self.details
 
 
 def camel_case(code: str) -> str:

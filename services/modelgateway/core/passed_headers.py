@@ -17,6 +17,7 @@ _OF_ONE_HOP: Final = "x-envoy-"
 _NAME: Final = re.compile(r"[a-z0-9_.-]+")
 _TEXT: Final = re.compile(rb"[\x20-\x7e]*")
 _BINARY: Final = "-bin"
+JSON_RESPONSE: Final = b"json/inferModelResponse"
 
 
 def for_call(record: kafka.Headers, model: str) -> Metadata:
@@ -61,12 +62,15 @@ def for_output(record: kafka.Headers, reply: Sequence[Header]) -> list[Header]:
     return kept
 
 
+def as_json(headers: Iterable[Header]) -> list[Header]:
+    """Of an output in JSON, whose input was labelled as a request in JSON."""
+    return [(name, JSON_RESPONSE if name == kafka.INFER_TYPE else value) for name, value in headers]
+
+
 def for_error(record: kafka.Headers, model: str, failure: Failure) -> list[Header]:
     """All headers of the input, and who failed and how."""
-    kept = [*kafka.without(record, (kafka.ERROR, kafka.ERROR_CODE)), (kafka.ERROR, model.encode())]
-    if failure.code_for_callers is not None:
-        kept.append((kafka.ERROR_CODE, failure.code_for_callers.encode()))
-    return kept
+    kept = kafka.without(record, (kafka.ERROR, kafka.ERROR_CODE))
+    return [*kept, (kafka.ERROR, model.encode()), (kafka.ERROR_CODE, failure.code.encode())]
 
 
 def deadline_ms(record: kafka.Headers) -> int | None:

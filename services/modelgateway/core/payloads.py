@@ -8,7 +8,8 @@ from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferRes
 
 from shared.errors import InvalidInput
 from shared.kafka.framing import message_start
-from shared.oip.json_codec import request_from_json
+from shared.oip.json_codec import request_from_json, response_to_json
+from shared.oip.tensors import raw_inputs
 
 _JSON: Final = re.compile(rb"[\t\n\r ]*[\[{]")
 _JSON_STARTS: Final = (0x5B, 0x7B)
@@ -26,6 +27,9 @@ class Poison(InvalidInput):
     def __init__(self, kind: str, sentence: str) -> None:
         super().__init__(sentence)
         self.kind = kind
+
+    def __reduce__(self) -> tuple[type["Poison"], tuple[str, str]]:
+        return Poison, (self.kind, str(self))
 
 
 def request_of(value: bytes | None, infer_type: str | None) -> bytes:
@@ -52,6 +56,30 @@ def request_of(value: bytes | None, infer_type: str | None) -> bytes:
             return _from_protobuf(message)
         except Poison:
             raise not_json from None
+
+
+def in_json(infer_type: str | None) -> bool:
+    """Whether a producer said that it writes JSON: it is answered in JSON."""
+    return infer_type is not None and infer_type.lower().startswith("json/")
+
+
+def json_of(reply: bytes) -> bytes:
+    """The JSON text of a serialised ModelInferResponse. Raises InvalidInput when it is none."""
+    try:
+        return response_to_json(ModelInferResponse.FromString(reply))
+    except DecodeError as error:
+        raise InvalidInput(f"the reply is no ModelInferResponse: {error}") from None
+
+
+def in_raw(request: bytes) -> bytes:
+    """The same request with raw contents; itself when it has them already, or contradicts itself."""
+    message = ModelInferRequest.FromString(request)
+    if len(message.raw_input_contents) == len(message.inputs):
+        return request
+    try:
+        return raw_inputs(message).SerializeToString()
+    except InvalidInput:
+        return request
 
 
 def _declared(message: bytes, infer_type: str) -> bytes:

@@ -6,9 +6,11 @@ from shared.errors import SeldonError
 from shared.kafka import headers as kafka
 
 _UNKNOWN: Final = "UNKNOWN"
+_UNSAID: Final = 400
+"""Of an error record without a code, or with one that is none."""
 HTTP_STATUS: Final = {
     "CANCELLED": 499,
-    _UNKNOWN: 400,
+    _UNKNOWN: 500,
     "INVALID_ARGUMENT": 400,
     "DEADLINE_EXCEEDED": 504,
     "NOT_FOUND": 404,
@@ -24,19 +26,20 @@ HTTP_STATUS: Final = {
     "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }
-"""By name of the gRPC code. A model's own error is UNKNOWN, and to REST callers a bad request."""
+"""By name of the gRPC code."""
 
 
 class StepFailed(SeldonError):
-    """An error record came back: `code_name` is its code's name, one of `HTTP_STATUS`."""
+    """An error record came back: `said` is the name of its code, if it has one of `HTTP_STATUS`."""
 
-    def __init__(self, sentence: str, code_name: str = _UNKNOWN) -> None:
+    def __init__(self, sentence: str, said: str | None = None) -> None:
         super().__init__(sentence)
-        self.code_name = code_name
+        self.code_name: Final = _UNKNOWN if said is None else said
+        self._status: Final = _UNSAID if said is None else HTTP_STATUS[said]
 
     @property
     def http_status(self) -> int:
-        return HTTP_STATUS[self.code_name]
+        return self._status
 
 
 class BadAnswer(SeldonError):
@@ -54,7 +57,7 @@ def value_of(value: bytes | None, headers: kafka.Headers) -> bytes:
     if failed is not None:
         text = (value or b"").decode(errors="replace")
         name = kafka.text(headers, kafka.ERROR_CODE)
-        raise StepFailed(f"{failed} : {text}", name if name in HTTP_STATUS else _UNKNOWN)
+        raise StepFailed(f"{failed} : {text}", name if name in HTTP_STATUS else None)
     if value is None:
         raise BadAnswer("the answer's record has no value")
     return value

@@ -43,7 +43,33 @@ class TestRecords:
         flow = world({"a": {}}, {"steps": ["a"]}).send(ONE, key="2.p.x").send(ONE, key="9.p.y").send(ONE, key="odd")
         assert [(record.key, record.partition) for record in flow.log] == [(b"2.p.x", 2), (b"9.p.y", 3), (b"odd", 0)]
 
-    def test_id_and_parameters_stay_names_and_requested_outputs_go(self) -> None:
+    @pytest.mark.parametrize(
+        ("steps", "output", "asked"),
+        [
+            ({"a": {}}, {"steps": ["a"]}, ["B", "C"]),
+            ({"a": {}}, None, ["B", "C"]),
+            ({"a": {"inputs": ["p.inputs.A"]}}, {"steps": ["a"]}, ["B", "C"]),
+            # Its answer is not the model's: what the caller asks for is no output of the model.
+            ({"a": {}}, {"steps": ["a.outputs.B"]}, []),
+            ({"a": {}, "b": {"inputs": ["a"]}}, {"steps": ["b"]}, []),
+            ({"a": {"batch": 1}}, {"steps": ["a"]}, []),
+        ],
+    )
+    def test_an_only_model_is_asked_for_the_requested_outputs(
+        self, steps: dict[str, Any], output: Any, asked: list[str]
+    ) -> None:
+        sent = ModelInferRequest()
+        sent.inputs.add(name="A", datatype="INT32", shape=[1])
+        sent.raw_input_contents.append(b"\x01\0\0\0")
+        for name in ("B", "C"):
+            sent.outputs.add(name=name).parameters["p"].int64_param = 1
+        flow = world(steps, output)
+        flow.put(flow.shape.input_topic, b"0.p.a", sent.SerializeToString())
+        got = ModelInferRequest.FromString(flow.on(NAMES.model_inputs("a"))[0].value)
+        assert [each.name for each in got.outputs] == asked
+        assert all(each.parameters["p"].int64_param == 1 for each in got.outputs)
+
+    def test_id_and_parameters_stay_and_names_go(self) -> None:
         sent = ModelInferRequest(model_name="p", model_version="3", id="mine")
         sent.parameters["threshold"].int64_param = 5
         sent.inputs.add(name="A", datatype="INT32", shape=[1]).parameters["content_type"].string_param = "np"
@@ -53,7 +79,7 @@ class TestRecords:
         flow.put(flow.shape.input_topic, b"0.p.a", sent.SerializeToString())
         got = ModelInferRequest.FromString(flow.log[0].value)
         expected = ModelInferRequest.FromString(sent.SerializeToString())
-        for field in ("model_name", "model_version", "outputs"):
+        for field in ("model_name", "model_version"):
             expected.ClearField(field)
         assert got == expected
         said = ModelInferResponse(model_name="a_1", id="mine", raw_output_contents=[b"\x02\0\0\0"])
