@@ -1,6 +1,7 @@
 """Ids of requests and pipelines: twelve bytes as twenty characters, unique among all processes, ordered by time."""
 
 import itertools
+import re
 from typing import Final
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
@@ -12,6 +13,16 @@ _COUNTER_MASK: Final = (1 << _COUNTER_BITS) - 1
 _PROCESS_MASK: Final = (1 << _PROCESS_BITS) - 1
 # Characters that hold nothing but bits of the process number.
 _OWN: Final = slice(7, 14)
+
+
+_OF_CALLERS: Final = re.compile(rb"[\x21-\x7e]{1,200}")
+
+
+def key_id(given: bytes, own: str) -> str:
+    """The last part of a record's key: the caller's id, made unique by our own. Ours alone where its would not do."""
+    if given == own.encode() or _OF_CALLERS.fullmatch(given) is None:
+        return own
+    return f"{given.decode()}.{own}"
 
 
 class Xids:

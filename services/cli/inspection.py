@@ -86,10 +86,15 @@ def topics_of(expression: Expression, steps: Sequence[str], names: TopicNames) -
 
 
 def has_request_id(key: bytes | None, headers: Headers, request_id: str) -> bool:
-    """Whether a record belongs to a request: by its whole key, by the last part of it, or by its header."""
+    """Whether a record belongs to a request: by its whole key, by an id in it, or by its header.
+
+    A key ends in the caller's id and one of the gateway's own that makes it unique, or in the latter alone.
+    """
     whole = _key(key)
+    ids = whole.split(".", 2)[-1]
+    callers, _, own = ids.rpartition(".")
     given = (value.decode(errors="replace") for value in values(headers, REQUEST_ID))
-    return request_id in (whole, whole.rpartition(".")[2], *given)
+    return request_id in (whole, ids, callers, own, *given)
 
 
 def message_of(view: View, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Message:

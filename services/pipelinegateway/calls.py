@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.pipelinegateway.core.passed_headers import HEADER_KEY, Header, for_record, for_reply
+from services.pipelinegateway.core.request_ids import key_id
 from shared.kafka import headers as kafka
 from shared.kafka.names import record_key
 from shared.tracing.context import NAMES, trace_id
@@ -29,15 +30,11 @@ class Call:
         self._sent: Final = for_record(received)
         self._reply: list[Header] = []
 
-    def record(self, partition: int, name: str, deadline_ms: int) -> list[Header]:
-        """Headers of the record; from now on replies name its key."""
-        self.key = record_key(partition, name, self.own_id)
-        return [
-            *self._sent,
-            (kafka.REQUEST_ID, self.request_id),
-            (kafka.PIPELINE, name.encode()),
-            (kafka.DEADLINE, str(deadline_ms).encode()),
-        ]
+    def record(self, partition: int, name: str, deadline_ms: int | None) -> list[Header]:
+        """Headers of the record; from now on replies name its key. Without a deadline nobody waits for an answer."""
+        self.key = record_key(partition, name, key_id(self.request_id, self.own_id))
+        deadline = [] if deadline_ms is None else [(kafka.DEADLINE, str(deadline_ms).encode())]
+        return [*self._sent, (kafka.REQUEST_ID, self.request_id), (kafka.PIPELINE, name.encode()), *deadline]
 
     def trace_headers(self) -> dict[str, str]:
         """For what this gateway asks others because of the call."""
@@ -53,7 +50,7 @@ class Call:
         }
 
     def answered(self, headers: kafka.Headers) -> None:
-        self._reply = for_reply(headers, self._sent)
+        self._reply = for_reply(headers)
 
     @property
     def reply_headers(self) -> list[Header]:

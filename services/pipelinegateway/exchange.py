@@ -110,6 +110,21 @@ class Exchange:
         call.answered(record.headers)
         return value_of(record.value, record.headers)
 
+    async def hand_over(self, call: Call, route: Route, value: bytes, patience: Patience) -> None:
+        """Write a request that nothing will answer. Raises PayloadTooLarge, Unavailable and CallerGone."""
+        partition = route.next_partition()
+        with produce(self._tracer, call, route) if self._tracer.on else NO_SPAN as span:
+            headers = span.carried_by(call.record(partition, route.resource.name, None))
+            limit = self._kafka.config.message_max_bytes
+            record_size.check(record_size.record_bytes(value, call.key, headers), limit)
+            try:
+                async with patience:
+                    await (await self._kafka.writer.send(route.inputs, value, call.key, partition, headers))
+            except TimeoutError:
+                raise self._given_up(call, route, patience, acknowledged=False) from None
+            except KafkaError as error:
+                raise _not_produced(error) from None
+
     def _given_up(self, call: Call, route: Route, patience: Patience, acknowledged: bool) -> Exception:
         if patience.caller_gone:
             return CallerGone()

@@ -63,7 +63,7 @@ class Gateway:
         return Call(self._ids.new(int(time.time())), received, client_id)
 
     async def route(self, call: Call, resource: Resource) -> Route:
-        """Raises NotFound, RejectedRequest for a pipeline without output, or Unavailable."""
+        """Raises NotFound or Unavailable."""
         if self.closed:
             raise Unavailable(f"the pipeline gateway takes no requests now: {self.closed}")
         if resource.kind is Kind.PIPELINE:
@@ -81,9 +81,15 @@ class Gateway:
         """How long to wait from now on. Raises InvalidInput for a wrong header."""
         return Patience(timeout_seconds(self._timeout_ms, header, caller_seconds))
 
-    async def infer(self, call: Call, route: Route, value: bytes, patience: Patience) -> bytes:
-        """See `Exchange.ask`; raises Unavailable at once when a model that the answer needs is not there."""
+    async def infer(self, call: Call, route: Route, value: bytes, patience: Patience) -> bytes | None:
+        """See `Exchange.ask`; raises Unavailable at once when a model that the answer needs is not there.
+
+        None for a pipeline without an output: Kafka has the request, and nothing will answer.
+        """
         resource = route.resource
+        if resource.kind is Kind.PIPELINE and not self._pipelines.answers(resource.name):
+            await self._exchange.hand_over(call, route, value, patience)
+            return None
         # Found again, because a pipeline that was deleted meanwhile still answers those who came before.
         models = self._pipelines.needed(resource.name) if resource.kind is Kind.PIPELINE else (resource.name,)
         if self._steps.in_doubt(models):

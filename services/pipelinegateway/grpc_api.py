@@ -90,6 +90,9 @@ class GrpcApi(grpc.GenericRpcHandler):
             beside = self._gateway.beside
             outputs = await beside.run(len(request), wanted_of, request)
             answer = await self._gateway.infer(call, route, request, patience)
+            if answer is None:
+                # A call has to be answered; this one says no more than that the request was taken.
+                return b""
             return await beside.run(len(answer), selected_bytes, answer, outputs, str(route.resource))
 
     async def _stream(self, requests: AsyncIterator[bytes], _context: Any) -> None:

@@ -23,6 +23,7 @@ from shared.version import VERSION
 _log = logger("rest")
 
 _REQUEST_ID: Final = HEADER_REQUEST_ID.encode()
+_ACCEPTED: Final = 202
 _NOT_READY: Final = 424
 _CALLER_GONE: Final = 499
 _GETS: Final = ("GET", "HEAD")
@@ -70,6 +71,9 @@ class RestApi:
         """Status, body and the headers that describe it. Raises CallerGone and nothing else."""
         try:
             reply = await self._exchange(scope, receive, call, received)
+            if reply is None:
+                accepted = {"accepted": True, "id": call.request_id.decode(errors="replace"), "key": call.key.decode()}
+                return _ACCEPTED, orjson.dumps(accepted), [(b"content-type", JSON)]
             return 200, reply.body, reply.headers
         except SeldonError as error:
             again = [] if error.retry_after is None else [(b"retry-after", str(error.retry_after).encode())]
@@ -80,7 +84,10 @@ class RestApi:
             _log.exception("request failed unexpectedly", path=scope["path"], **call.in_log)
             return 500, error_body(f"the request failed: {error!r}"), [(b"content-type", JSON)]
 
-    async def _exchange(self, scope: Scope, receive: Receive, call: Call, received: list[Header]) -> rest_codec.Reply:
+    async def _exchange(
+        self, scope: Scope, receive: Receive, call: Call, received: list[Header]
+    ) -> rest_codec.Reply | None:
+        """None when the request was taken and nothing will answer."""
         headers: Headers = scope["headers"]
         resource = resource_of(received, parse_path(scope["path"]).resource)
         route = await self._gateway.route(call, resource)
@@ -97,6 +104,8 @@ class RestApi:
                 answer = await self._gateway.infer(call, route, request.value, patience)
             finally:
                 watch.cancel()
+            if answer is None:
+                return None
             wanted = request.outputs, request.binary, str(resource)
             return await beside.run(len(answer), rest_codec.encode, answer, *wanted)
 

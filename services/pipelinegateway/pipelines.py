@@ -9,7 +9,7 @@ from services.pipelinegateway.answer_topics import AnswerTopics
 from services.pipelinegateway.core.definitions import Definition
 from services.pipelinegateway.core.resources import Kind, Resource
 from services.pipelinegateway.routes import Route
-from shared.errors import NotFound, RejectedRequest, Unavailable
+from shared.errors import NotFound, Unavailable
 from shared.kafka.names import TopicNames
 from shared.kafka.topics import TopicAdmin
 
@@ -75,13 +75,14 @@ class Pipelines:
         return definition.needed if definition is not None else ()
 
     def route(self, name: str) -> Route:
-        """Raises NotFound, or RejectedRequest for a pipeline that gives no answers."""
-        if self.definition(name).outputs is None:
-            raise RejectedRequest(
-                f"pipeline {name} has no output, so nothing would answer: produce to its input topic "
-                f"{self._names.pipeline_inputs(name)}, or add spec.output"
-            )
+        """Raises NotFound."""
+        self.definition(name)
         return self._routes[name]
+
+    def answers(self, name: str) -> bool:
+        """Whether requests to it are answered; one that was deleted meanwhile still answers those that came before."""
+        definition = self._definitions.get(name)
+        return definition is None or definition.outputs is not None
 
     async def load(self, definition: Definition) -> None:
         """Serve it from now on. Raises Unavailable, DeadlineExceeded or a KafkaError when its topics cannot be had."""

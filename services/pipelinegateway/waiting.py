@@ -54,8 +54,8 @@ class Waiting:
             return Match.OTHER
         waiter = self._waiters.get(key)
         if waiter is None:
-            head, _, request_id = key.rpartition(b".")
-            return Match.LATE if head.endswith(b"." + resource) and self._ids.made(request_id) else Match.OTHER
+            own = key.split(b".", 2)[1:2] == [resource] and self._ids.made(key.rpartition(b".")[2])
+            return Match.LATE if own else Match.OTHER
         if record.topic not in waiter.topics:
             return Match.OTHER
         if waiter.answer.done():

@@ -49,7 +49,10 @@ async def test_rest(world: World) -> None:
     assert headers["x-request-id"] == own_id.encode() == response.headers["x-request-id"].encode()
     assert int(headers["seldon-deadline-ms"]) > 0
     assert response.headers["x-seldon-request-key"] == record.key.decode()
-    assert "x-tenant" not in response.headers
+    assert response.headers["x-tenant"] == "t"
+    call = world.gateway.inference.ModelInfer(request(1), metadata=[*world.metadata, ("x-tenant", "t")])
+    await call
+    assert (await call.initial_metadata())["x-tenant"] == "t"
     assert world.gateway.metric("seldon_pipeline_infer_total", pipeline=world.name, method_type="rest", code="200") == 1
     assert len(world.gateway.process.waiting) == 0
 
@@ -64,6 +67,7 @@ async def test_grpc(world: World) -> None:
     record = await world.engine.seen.get()
     assert record.value == sent.SerializeToString()
     assert metadata["x-seldon-request-key"] == (record.key or b"").decode()
+    assert (record.key or b"").startswith(f"{record.partition}.{world.name}.theirs.".encode())
     labels = {"pipeline": world.name, "method_type": "grpc", "code": "OK"}
     assert world.gateway.metric("seldon_pipeline_infer_total", **labels) == 1
     assert world.gateway.metric("seldon_pipeline_infer_seconds_total", **labels) > 0

@@ -126,7 +126,8 @@ def test_what_returns_to_the_caller() -> None:
         ("pipeline", b"p"),
         ("x-pipeline-version", b"3"),
     ]
-    assert for_reply(record, [("x-tenant", b"t")]) == [
+    assert for_reply(record) == [
+        ("x-tenant", b"t"),
         ("x-seldon-route", b":a_1:"),
         ("x-seldon-route", b":b_2:"),
         ("x-pipeline-version", b"3"),
@@ -147,7 +148,18 @@ def test_headers_of_a_call() -> None:
         ("x-request-id", b"own"),
         ("x-seldon-request-key", b"2.p.own"),
         ("x-seldon-route", b":m_1:"),
+        ("x-a", b"1"),
     ]
+
+
+def test_a_key_ends_in_the_callers_id_and_our_own() -> None:
+    call = Call("own", [], b"theirs")
+    call.record(2, "p", None)
+    assert call.key == b"2.p.theirs.own"
+    for unfit in (b"\xff", b"a b", b"", b"x" * 201, b"own"):
+        other = Call("own", [], unfit)
+        other.record(2, "p", None)
+        assert other.key == b"2.p.own"
 
 
 def test_sizes() -> None:

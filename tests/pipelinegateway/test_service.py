@@ -83,14 +83,24 @@ async def test_the_scheduler_may_be_away(world: World) -> None:
         assert (await other.rest.post(world.path, json=BODY)).status_code == 200
 
 
-async def test_a_pipeline_without_output_says_where_to_write(world: World) -> None:
-    await world.scheduler.load("one", pipeline(f"{world.name}x", output=False))
-    response = await world.gateway.rest.post(f"/v2/pipelines/{world.name}x/infer", json=BODY)
-    assert response.status_code == 400
-    assert f"seldon.default.pipeline.{world.name}x.inputs" in response.json()["error"]
-    metadata = [("seldon-model", f"{world.name}x.pipeline")]
-    failed = await failure(world.gateway.inference.ModelInfer(request(1), metadata=metadata))
-    assert failed.code() is grpc.StatusCode.FAILED_PRECONDITION
+async def test_a_pipeline_without_output_takes_requests(world: World) -> None:
+    name = f"{world.name}x"
+    topics = world.config.topics
+    await world.scheduler.load("one", pipeline(name, output=False))
+    async with Engine(world.config, topics.pipeline_inputs(name), topics.pipeline_outputs(name), silent).running() as e:
+        response = await world.gateway.rest.post(
+            f"/v2/pipelines/{name}/infer", json=BODY, headers={"x-request-id": "theirs"}
+        )
+        assert response.status_code == 202
+        record = await e.seen.get()
+        key = (record.key or b"").decode()
+        assert response.json() == {"accepted": True, "id": "theirs", "key": key}
+        assert (response.headers["x-seldon-request-key"], response.headers["x-request-id"]) == (key, "theirs")
+        # Nobody waits for it, so that it may take its time.
+        assert "seldon-deadline-ms" not in dict(record.headers)
+        call = world.gateway.inference.ModelInfer(request(1), metadata=[("seldon-model", f"{name}.pipeline")])
+        assert await call == oip.ModelInferResponse()
+        assert (await call.initial_metadata())["x-seldon-request-key"].encode() == (await e.seen.get()).key
 
 
 async def test_two_gateways_on_one_pipeline(world: World) -> None:

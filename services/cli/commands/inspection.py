@@ -44,7 +44,9 @@ def inspect(
     request_id: Annotated[
         str,
         typer.Option(
-            "--request-id", metavar="ID", help="Only this request: its key, the last part of it, or its x-request-id."
+            "--request-id",
+            metavar="ID",
+            help="Only this request: its key, an id in its key, or its x-request-id.",
         ),
     ] = "",
     output_format: Annotated[Literal["raw", "json"], typer.Option("--format", help="For people, or for programs.")] = (

@@ -32,12 +32,12 @@ def for_record(received: Iterable[Header]) -> list[Header]:
     ]
 
 
-def for_reply(record: Iterable[Header], sent: Iterable[Header]) -> list[Header]:
-    """What models and engines added on the way: one entry per value, in order, none twice.
+def for_reply(record: Iterable[Header]) -> list[Header]:
+    """The caller's own and what models and engines added on the way: one entry per value, in order, none twice.
 
     A value that cannot stand in a header line is left out: records are written by others, too.
     """
-    seen = set(sent)
+    seen: set[Header] = set()
     kept = []
     for name, given in record:
         # Kafka knows headers without a value.
