@@ -10,6 +10,7 @@ import orjson
 import pytest
 from mlops.v2_dataplane import v2_dataplane_pb2 as oip
 
+from services.pipelinegateway import rest_codec
 from shared.kafka import headers as kafka
 from shared.oip.json_codec import request_from_json
 from shared.oip.tensors import type_outputs
@@ -132,6 +133,26 @@ async def test_packed_bodies(world: World) -> None:
         bad = await world.gateway.rest.post(world.path, content=content, headers={"content-encoding": encoding})
         assert bad.status_code == 400
         assert "error" in bad.json()
+
+
+async def test_large_bodies_are_read_and_written_elsewhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(*_: Any, **__: Any) -> Any:
+        raise AssertionError("this would stop everybody")
+
+    monkeypatch.setattr(rest_codec, "request_from_json", here)
+    monkeypatch.setattr(rest_codec, "response_to_binary", here)
+    monkeypatch.setattr(rest_codec, "selected", here)
+    numbers = list(range(150_000))
+    body = orjson.dumps({"inputs": [{"name": "A", "datatype": "FP32", "shape": [len(numbers)], "data": numbers}]})
+    for content, headers in ((body, {}), (gzip.compress(body), {"content-encoding": "gzip"})):
+        response = await world.gateway.rest.post(world.path, content=content, headers=headers)
+        assert response.status_code == 200, response.text[:500]
+        assert response.json()["outputs"][0]["data"] == numbers
+    answer = await world.gateway.inference.ModelInfer(request_from_json(body), metadata=world.metadata)
+    assert len(answer.outputs[0].contents.fp32_contents) == len(numbers)
+    # Small ones stay where they are.
+    small = await world.gateway.rest.post(world.path, json=BODY)
+    assert (small.status_code, "stop everybody" in small.json()["error"]) == (500, True)
 
 
 async def test_a_packed_bomb_is_not_unpacked(world: World) -> None:
