@@ -10,6 +10,7 @@ import pytest
 from mlops.scheduler import scheduler_pb2 as pb
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse
 
+from services.modelgateway.core import payloads
 from services.modelgateway.outputs import Outputs
 from shared.kafka import headers as kafka
 from tests.modelgateway.conftest import MESSAGE_MAX_BYTES, PARTITIONS, Gateway, World, gateway_in
@@ -448,7 +449,10 @@ async def test_all_models_together_hold_so_much_and_one_that_hangs_stops_itself(
         assert gateway.metric("held_bytes") == 0
 
 
-async def test_large_messages_pass(world: World, gateway: Gateway, model: str) -> None:
+async def test_large_messages_pass_and_are_read_elsewhere(
+    world: World, gateway: Gateway, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payloads, "ModelInferRequest", "to be read in another process")
     await world.send(model, "a", request("a", bytes(MESSAGE_MAX_BYTES - 1000)))
     (record,) = await world.answered("a")
     assert not world.is_error(record)
