@@ -122,13 +122,9 @@ def with_raw(tensors: Sequence[Any], raw_contents: Sequence[bytes]) -> list[tupl
 
 
 def _fill(tensors: Sequence[Any], raw_contents: Sequence[bytes]) -> None:
-    """Raw contents belong, in order, to the tensors without typed ones; or to all tensors, where typed ones stay."""
-    waiting = [tensor for tensor in tensors if not tensor.HasField("contents")]
-    targets = tensors if len(raw_contents) == len(tensors) else waiting
-    if raw_contents and len(raw_contents) != len(targets):
-        raise InvalidInput(f"{len(raw_contents)} raw contents for {len(targets)} tensors without contents")
-    for tensor, raw in zip(targets, raw_contents, strict=False):
-        if not tensor.HasField("contents"):
+    """As `with_raw` says; typed contents stay. MLServer writes empty ones beside raw ones."""
+    for tensor, raw in with_raw(tensors, raw_contents):
+        if raw is not None and not tensor.contents.ByteSize():
             tensor.contents.CopyFrom(from_raw(tensor.datatype, raw))
 
 

@@ -17,7 +17,8 @@ from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferResponse
 from shared.errors import InvalidInput
 from shared.oip.binary_tensors import BinaryOutputs
 from shared.oip.json_codec import response_to_binary, response_to_json
-from shared.oip.tensors import NUMPY_TYPE, bfloat16, contents_of_numbers, join_bytes
+from shared.oip.selection import select_outputs
+from shared.oip.tensors import NUMPY_TYPE, bfloat16, contents_of_numbers, join_bytes, type_outputs
 
 
 def raw_response(datatype: str, shape: list[int], raw: bytes) -> ModelInferResponse:
@@ -153,3 +154,12 @@ def test_any_message_is_a_reply_or_a_sentence(message: bytes) -> None:
     with contextlib.suppress(DecodeError, InvalidInput):
         response = ModelInferResponse.FromString(b"\x2a" + bytes([len(message)]) + message)
         orjson.loads(response_to_json(response))
+
+
+def test_empty_contents_beside_raw_ones_are_none() -> None:
+    """As MLServer writes them."""
+    response = raw_response("FP16", [1], b"\x00\x34")
+    response.outputs[0].contents.SetInParent()
+    assert data(response) == [0.25]
+    assert list(type_outputs(response).outputs[0].contents.fp32_contents) == [0.25]
+    assert data(select_outputs(response, ["y"], "m")) == [0.25]

@@ -65,6 +65,11 @@ def ask(deployment: Deployment, resource: str, request: oip.ModelInferRequest) -
         return type_outputs(stub.ModelInfer(sent, metadata=metadata, timeout=SECONDS))
 
 
+def flat(data: list[Any]) -> list[Any]:
+    """The model itself may nest what the pipeline gives flat."""
+    return [each for row in data for each in (row if isinstance(row, list) else [row])]
+
+
 @pytest.fixture(scope="module")
 def around(deployment: Deployment) -> Around:
     """Load a model of a folder under a name, with a pipeline `NAME-pipeline` around it; returns the model's name."""
@@ -104,10 +109,7 @@ def test_a_requested_output_comes_from_model_and_pipeline(deployment: Deployment
         assert (output["name"], output["datatype"], output["shape"]) == ("predict_proba", "FP64", [2, 3])
         (tensor,) = ask(deployment, resource, flowers_message("predict_proba")).outputs
         assert (tensor.name, tensor.datatype, list(tensor.shape)) == ("predict_proba", "FP64", [2, 3])
-        assert list(tensor.contents.fp64_contents) == pytest.approx(
-            [each for row in [output["data"]] for each in row] if not isinstance(output["data"][0], list)
-            else [each for row in output["data"] for each in row]
-        )  # fmt: skip
+        assert list(tensor.contents.fp64_contents) == pytest.approx(flat(output["data"]))
 
 
 def test_an_unknown_output_is_an_error_that_names_it(deployment: Deployment, iris: tuple[str, str]) -> None:
