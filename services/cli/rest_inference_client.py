@@ -49,7 +49,7 @@ class RestInferenceClient:
         except httpx.RequestError as error:
             return Reply(False, 0, (), f"POST {self._base}{path}: {error}", self._hint())
         body = answer.text
-        ok = answer.status_code == httpx.codes.OK
+        ok = answer.is_success
         return Reply(
             ok=ok,
             code=answer.status_code,

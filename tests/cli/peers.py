@@ -184,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
         model = self.path.split("/")[3]
         if model == "refused":
             self._answer(400, {"error": "wrong shape"}, [":refused_1:"])
+        elif model == "silent":
+            self._answer(202, {"accepted": True, "key": "0.silent.a"}, [])
         elif model != "iris":
             self._answer(404, {"detail": "no"}, [])
         else:

@@ -64,6 +64,12 @@ def test_a_sticky_session_stays(run: Run, http_peer: HttpPeer, home: Path) -> No
     assert http_peer.requests[-1]["sticky"] == [":a_1:", ":b_1:"]
 
 
+def test_a_request_that_nothing_will_answer_is_no_error(run: Run) -> None:
+    outcome = run("pipeline", "infer", "silent", REST)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert '"key": "0.silent.a"' in outcome.out
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"), [("refused", "wrong shape"), ("nope", 'V2 server error: 404 {"detail": "no"}')]
 )

@@ -245,6 +245,13 @@ def test_the_client_s_own_id_may_be_anywhere_among_several() -> None:
     assert not has_request_id(None, headers, "k")
 
 
+@pytest.mark.parametrize("given", ["0.p.a.theirs.own", "a.theirs.own", "a.theirs", "own"])
+def test_a_request_is_found_by_its_key_and_the_ids_in_it(given: str) -> None:
+    assert has_request_id(b"0.p.a.theirs.own", [], given)
+    assert not has_request_id(b"0.p.a.theirs.own", [], "theirs")
+    assert has_request_id(b"0.p.own", [], "own")
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
