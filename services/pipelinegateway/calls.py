@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.pipelinegateway.core.passed_headers import HEADER_KEY, Header, for_record, for_reply
-from services.pipelinegateway.core.request_ids import key_id
 from shared.kafka import headers as kafka
 from shared.kafka.names import record_key
 from shared.tracing.context import NAMES, trace_id
 from shared.tracing.spans import NO_SPAN, Span
+from shared.xid import key_id
 
 
 class Call:
