@@ -1,40 +1,96 @@
 """gRPC the same way in every service: options, channels, servers with reflection and health, errors at the edge."""
 
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from shared.errors import SeldonError
+from shared import timing
+from shared.errors import InvalidInput, SeldonError
 from shared.logs import logger
 from shared.ports import listening
 
 _log = logger("rpc")
 
-# Keepalive and limits that peers of this wire contract agree on.
-CLIENT_OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.keepalive_permit_without_calls", 0),
+_SECONDS_VARIABLE = "GRPC_KEEPALIVE_SECONDS"
+_ANSWER_VARIABLE = "GRPC_KEEPALIVE_ANSWER_SECONDS"
+Options: TypeAlias = Sequence[tuple[str, Any]]
+
+
+def client_options() -> Options:
+    """Of channels to our own servers and to Envoy. Raises InvalidInput for a wrong setting of the keepalive."""
+    return (*_keepalive(_seconds(_SECONDS_VARIABLE, timing.KEEPALIVE_SECONDS)), *_RECONNECT)
+
+
+def foreign_client_options() -> Options:
+    """Of channels to inference servers, which hang up on clients that ask often. Raises as `client_options`."""
+    # Nor do they like to be asked between calls.
+    return (*_keepalive(timing.FOREIGN_KEEPALIVE_SECONDS, between_calls=False), *_RECONNECT)
+
+
+def server_options() -> Options:
+    """Raises as `client_options`."""
+    asked_every = _seconds(_SECONDS_VARIABLE, timing.KEEPALIVE_SECONDS)
+    return (
+        *_keepalive(asked_every),
+        ("grpc.http2.min_ping_interval_without_data_ms", _ms(min(timing.SHORTEST_PING_SECONDS, asked_every / 2))),
+        ("grpc.max_concurrent_streams", 1_000_000),
+        # Two servers on one port would split the calls between them; a port that is taken must be an error.
+        ("grpc.so_reuseport", 0),
+    )
+
+
+_RECONNECT: Options = (
     # A peer that comes back is found within a second or two, whatever the library's own back-off has grown to.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-SERVER_OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.max_concurrent_streams", 1_000_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 60_000),
-    # Two servers on one port would split the calls between them; a port that is taken must be an error.
-    ("grpc.so_reuseport", 0),
-)
+
+
+def _keepalive(seconds: float, *, between_calls: bool = True) -> Options:
+    answer = _seconds(_ANSWER_VARIABLE, timing.KEEPALIVE_ANSWER_SECONDS)
+    return (
+        ("grpc.keepalive_time_ms", _ms(seconds)),
+        ("grpc.keepalive_timeout_ms", _ms(answer)),
+        # The library has a patience of its own with unanswered questions, a minute, and the longer of both counts.
+        ("grpc.http2.ping_timeout_ms", _ms(answer)),
+        # The next call must not be the first to find out.
+        ("grpc.keepalive_permit_without_calls", int(between_calls)),
+        # Subscriptions are quiet for days; the library would stop asking after two questions.
+        ("grpc.http2.max_pings_without_data", 0),
+    )
+
+
+def _seconds(variable: str, default: float) -> float:
+    given = os.environ.get(variable, "")
+    if not given:
+        return default
+    try:
+        value = float(given)
+    except ValueError:
+        value = 0.0
+    if not _SHORTEST <= value <= _LONGEST:
+        raise InvalidInput.of_field(variable, given, f"seconds from {_SHORTEST:g} to {_LONGEST:g}")
+    return value
+
+
+_SHORTEST, _LONGEST = 0.05, 7200.0
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 INFERENCE_MESSAGE_LIMIT = 1000 * 1024 * 1024
 """Bytes; the limit of one message between proxies and inference servers."""
 
 
-def unlimited(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def unlimited(options: Options) -> list[tuple[str, Any]]:
     """The same options with the inference message limit in both directions."""
     return [
         *options,
@@ -43,8 +99,9 @@ def unlimited(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     ]
 
 
-def channel(target: str, options: Sequence[tuple[str, Any]] = CLIENT_OPTIONS) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(target, options=list(options))
+def channel(target: str, options: Options | None = None) -> grpc.aio.Channel:
+    """A channel without TLS, with `client_options` unless others are given."""
+    return grpc.aio.insecure_channel(target, options=list(client_options() if options is None else options))
 
 
 async def abort_with(context: grpc.aio.ServicerContext[Any, Any], error: SeldonError) -> NoReturn:
@@ -116,14 +173,16 @@ def _wrap_stream(handler: Any, behaviour: Any, build: Any, method: str) -> Any:
 
 def server(
     services: Sequence[str],
-    options: Sequence[tuple[str, Any]] = SERVER_OPTIONS,
+    options: Options | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> grpc.aio.Server:
     """A server that reports itself healthy and lists `services` (full names) to tools such as grpcurl.
 
-    `interceptors` see each call first, and the status that was made of its error last.
+    It has `server_options` unless others are given. `interceptors` see each call first, and the status that was made of
+    its error last.
     """
-    made = grpc.aio.server(options=list(options), interceptors=[*interceptors, ErrorInterceptor()])
+    chosen = server_options() if options is None else options
+    made = grpc.aio.server(options=list(chosen), interceptors=[*interceptors, ErrorInterceptor()])
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, made)
     names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]

@@ -52,6 +52,41 @@ ROUTE_UNANSWERED: Final = 120.0
 DELETED_KEPT: Final = 86_400.0
 """That a deleted model or pipeline can still be asked about."""
 
+# -- Peers that fall silent ------------------------------------------------------------------------------------------
+# A machine without power, or a network that swallows everything, closes no connection: only an answer that does not
+# come tells. All of our own peers ask each other, in both directions.
+
+KEEPALIVE_SECONDS: Final = 20.0
+"""Between two questions on a connection; also Envoy's to the scheduler, in its bootstrap."""
+KEEPALIVE_ANSWER_SECONDS: Final = 10.0
+"""For the answer; together with the time between two, what a silent peer can go unnoticed. Below the grace that a lost
+replica has, so that a silent one is not kept for twice that."""
+SHORTEST_PING_SECONDS: Final = 5.0
+"""Servers take a client that asks more often for a broken one and hang up."""
+FOREIGN_KEEPALIVE_SECONDS: Final = 310.0
+"""To inference servers: gRPC libraries hang up on who asks more often than every 300 s during a long call, and these
+servers do not let that be changed."""
+
+# -- Upstreams of Envoy ----------------------------------------------------------------------------------------------
+
+CONNECT_SECONDS: Final = 1.0
+"""A connection that takes longer is given up, and the request goes to another endpoint."""
+IDLE_SECONDS: Final = 4.0
+"""Envoy closes idle connections to upstreams, before these do."""
+SERVERS_IDLE_SECONDS: Final = 5.0
+"""After so long uvicorn (MLServer, our own services) closes an idle connection, and a request that meets this fails."""
+UNACKNOWLEDGED_SECONDS: Final = 20.0
+"""The kernel gives up a connection whose bytes nobody confirms: what tells Envoy of an HTTP/1.1 upstream whose machine
+is gone. Says nothing against a server that works for hours on what it has."""
+SILENT_UPSTREAM_SECONDS: Final = 10.0
+"""For the answer to Envoy's question before a request on a connection that was quiet."""
+EJECTION_SECONDS: Final = 1.0
+"""An endpoint that failed is left out for so long, and longer each time."""
+LONGEST_EJECTION_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 5.0
+"""For which a connection that fails everywhere is tried again, before the caller is told; a setting of the scheduler.
+Longer than an ejection, so that an endpoint that came back is found again within the wait."""
+
 
 def load_patience(agent_load: float = AGENT_LOAD, agent_unload: float = AGENT_UNLOAD) -> float:
     """How long a load may stay without an answer: it may wait in the agent for an unload of the same name."""

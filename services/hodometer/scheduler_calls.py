@@ -28,7 +28,7 @@ async def open_channel(settings: HodometerSettings) -> grpc.aio.Channel:
     if settings.tls is None:
         return rpc.channel(settings.scheduler_target)
     credentials = await asyncio.to_thread(read_credentials, settings.tls)
-    return grpc.aio.secure_channel(settings.scheduler_target, credentials, options=list(rpc.CLIENT_OPTIONS))
+    return grpc.aio.secure_channel(settings.scheduler_target, credentials, options=list(rpc.client_options()))
 
 
 def read_credentials(tls: Tls) -> grpc.ChannelCredentials:

@@ -13,7 +13,7 @@ from services.modelgateway.core.passed_headers import Header, Metadata, of_reply
 from services.modelgateway.metrics import GatewayMetrics
 from shared.backoff import exponential
 from shared.kafka.names import bucket
-from shared.rpc import CLIENT_OPTIONS, channel, unlimited
+from shared.rpc import channel, client_options, unlimited
 
 _METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 _CONNECTIONS: Final = 16
@@ -40,7 +40,7 @@ class Inference:
         self._timeout = timeout
         self._metrics = metrics
         # Without pools of their own the channels would share one connection.
-        options = unlimited([*CLIENT_OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
+        options = unlimited([*client_options(), ("grpc.use_local_subchannel_pool", 1)])
         self._channels = [channel(target, options) for _ in range(_CONNECTIONS)]
         self._methods: list[Any] = [each.unary_unary(_METHOD) for each in self._channels]
 

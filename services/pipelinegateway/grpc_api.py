@@ -22,7 +22,7 @@ from shared.errors import InvalidInput, NotFound, NotImplementedYet, SeldonError
 from shared.grpc_codes import camel_case
 from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID
-from shared.rpc import SERVER_OPTIONS, server, unlimited
+from shared.rpc import server, server_options, unlimited
 from shared.version import VERSION
 
 SERVICE: Final = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -154,7 +154,7 @@ class GrpcApi(grpc.GenericRpcHandler):
 
 
 def make_server(api: GrpcApi) -> grpc.aio.Server:
-    made = server([SERVICE], unlimited(SERVER_OPTIONS))
+    made = server([SERVICE], unlimited(server_options()))
     made.add_generic_rpc_handlers((api,))
     return made
 

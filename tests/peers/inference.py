@@ -92,5 +92,8 @@ class _Echo(v2_dataplane_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelReady(self, request: oip.ModelReadyRequest, context: Any) -> oip.ModelReadyResponse:
         return oip.ModelReadyResponse(ready=request.name.endswith("_1"))
 
+    async def RepositoryIndex(self, request: oip.RepositoryIndexRequest, context: Any) -> oip.RepositoryIndexResponse:
+        return oip.RepositoryIndexResponse()
+
     async def ServerLive(self, request: oip.ServerLiveRequest, context: Any) -> oip.ServerLiveResponse:
         return oip.ServerLiveResponse(live=True)

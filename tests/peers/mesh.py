@@ -46,6 +46,12 @@ class Mesh:
     admin_port: int
     dataflow_port: int
     tracing: TracingConfig = field(default=None, kw_only=True)
+    environment: dict[str, str] = field(default_factory=dict, kw_only=True)
+    """Of the scheduler, beside our own."""
+    rewritten: dict[str, str] = field(default_factory=dict, kw_only=True)
+    """Text of the bootstrap, by what stands there in a deployment."""
+    xds_seen_at: int | None = field(default=None, kw_only=True)
+    """Port at which Envoy finds the scheduler, when it is not the scheduler's own."""
     scheduler: asyncio.subprocess.Process | None = field(default=None, init=False)
     envoy: asyncio.subprocess.Process | None = field(default=None, init=False)
 
@@ -60,10 +66,13 @@ class Mesh:
                 await mesh.start_envoy()
                 yield mesh
             finally:
-                for process in (mesh.scheduler, mesh.envoy):
-                    if process is not None and process.returncode is None:
-                        process.kill()
-                        await process.wait()
+                await mesh.stop()
+
+    async def stop(self) -> None:
+        for process in (self.scheduler, self.envoy):
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def start_scheduler(self) -> None:
         """Start, or start again after a kill with the same state."""
@@ -78,8 +87,11 @@ class Mesh:
         flags += [text for flag, port in ports.items() for text in (flag, str(port))]
         with (self.folder / "scheduler.log").open("ab") as log:
             self.scheduler = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.scheduler", *flags, cwd=ROOT, stderr=log
-            )
+                sys.executable, "-m", "services.scheduler", *flags,
+                cwd=ROOT,
+                stderr=log,
+                env={**os.environ, **self.environment},
+            )  # fmt: skip
         await _answers(f"http://127.0.0.1:{self.health_port}/live", self.folder / "scheduler.log")
 
     async def start_envoy(self) -> None:
@@ -95,14 +107,18 @@ class Mesh:
 
     def bootstrap(self) -> str:
         """The deployment's own bootstrap with this mesh's ports."""
-        return Template((ROOT / "compose/envoy/envoy.yaml").read_text()).substitute(
+        text = (ROOT / "compose/envoy/envoy.yaml").read_text()
+        for deployed, here in self.rewritten.items():
+            assert deployed in text, f"the bootstrap has no {deployed!r}"
+            text = text.replace(deployed, here)
+        return Template(text).substitute(
             ENVOY_ADMIN_PORT=self.admin_port,
             ENVOY_DATA_PORT=self.data_port,
             ENVOY_CONTROL_PORT=self.stats_port,
             ENVOY_BIND_HOST="127.0.0.1",
             ENVOY_LUA_DIR=ROOT / "compose/envoy",
             SCHEDULER_XDS_HOST="127.0.0.1",
-            SCHEDULER_XDS_PORT=self.xds_port,
+            SCHEDULER_XDS_PORT=self.xds_seen_at or self.xds_port,
             **self._tracing(),
         )
 

@@ -21,7 +21,7 @@ from services.agent.spans import Request
 from shared.errors import InvalidInput, RejectedRequest, SeldonError
 from shared.names import HEADER_COUNTED, HEADER_INTERNAL_MODEL, HEADER_MODEL, HEADER_REQUEST_ID
 from shared.oip.rename import rename
-from shared.rpc import SERVER_OPTIONS, server, unlimited
+from shared.rpc import server, server_options, unlimited
 from shared.rpc_tracing import Metadata, client_span, server_span, with_trace
 from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import OFF, Tracer
@@ -181,7 +181,7 @@ class _Call:
 
 
 def make_server(proxy: ReverseProxyGrpc) -> grpc.aio.Server:
-    made = server([SERVICE], unlimited(SERVER_OPTIONS))
+    made = server([SERVICE], unlimited(server_options()))
     made.add_generic_rpc_handlers((proxy,))
     return made
 

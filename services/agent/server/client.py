@@ -11,7 +11,7 @@ from mlops.v2_dataplane import v2_dataplane_pb2, v2_dataplane_pb2_grpc
 from services.agent.server.answers import cause, index_state, is_passing
 from shared.backoff import exponential
 from shared.errors import DeadlineExceeded, SeldonError, Unavailable
-from shared.rpc import CLIENT_OPTIONS, channel, unlimited
+from shared.rpc import channel, foreign_client_options, unlimited
 from shared.rpc_tracing import client_span
 from shared.tracing.spans import NO_SPAN, Span
 from shared.tracing.tracer import OFF, Tracer
@@ -34,8 +34,8 @@ class InferenceServer:
         self.kind = kind
         self.target = f"{host}:{grpc_port}"
         # One connection each, so that large inference messages do not hold up control calls.
-        self._control = channel(self.target)
-        self.inference = channel(self.target, unlimited(CLIENT_OPTIONS))
+        self._control = channel(self.target, foreign_client_options())
+        self.inference = channel(self.target, unlimited(foreign_client_options()))
         self._stub: Any = v2_dataplane_pb2_grpc.GRPCInferenceServiceStub(self._control)
 
     async def close(self) -> None:
