@@ -63,6 +63,7 @@ class Engine:
         self.pipelines = PipelineNews(self.core)
         self.members = MemberLinks()
         self.ready = asyncio.Event()
+        self.envoys_behind = xds.behind
         self.new_uid = UidMaker()
         self._store = store
         self._topics = sharing.topics

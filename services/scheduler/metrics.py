@@ -38,6 +38,10 @@ XDS_CONNECTED = Gauge("seldon_scheduler_envoys_connected", "Envoys with a config
 XDS_RESPONSES = Counter("seldon_scheduler_xds_responses", "Configuration responses sent to Envoys", ["type"])
 XDS_RESOURCES = Counter("seldon_scheduler_xds_resources", "Resources sent to Envoys or withdrawn", ["type"])
 XDS_REFUSED = Counter("seldon_scheduler_xds_refused", "Configuration responses that an Envoy refused")
+XDS_LATE = Counter("seldon_scheduler_envoys_late", "Envoys disconnected because they did not acknowledge in time")
+XDS_BEHIND = Gauge(
+    "seldon_scheduler_envoys_behind", "Envoys that are not waited for until they have caught up, because they were late"
+)
 SUBSCRIBERS_DROPPED = Counter("seldon_scheduler_subscribers_dropped", "Status subscribers dropped for being slow")
 MEMBERS_CONNECTED = Gauge(
     "seldon_scheduler_members_connected", "Gateways and dataflow engines with a subscription", ["kind"]

@@ -18,13 +18,24 @@ def http_app(engine: Engine, readiness: Readiness) -> FastAPI:
 
     @app.get("/explain/models/{name}")
     async def model(name: str) -> JSONResponse:
-        return _answer(lambda: explain_model(engine.control, name))
+        return _answer(lambda: _with_envoys(engine, explain_model(engine.control, name)))
 
     @app.get("/explain/pipelines/{name}")
     async def pipeline(name: str) -> JSONResponse:
         return _answer(lambda: explain_pipeline(engine.core, name))
 
+    @app.get("/explain/envoys")
+    async def envoys() -> JSONResponse:
+        return JSONResponse({"behind": engine.envoys_behind()})
+
     return app
+
+
+def _with_envoys(engine: Engine, explained: dict[str, Any]) -> dict[str, Any]:
+    """The same, with whom a route waits for that is not acknowledged yet."""
+    if not explained["route"]["acked"]:
+        explained["route"]["waits_for"] = engine.envoys_behind()
+    return explained
 
 
 def _answer(explain: Callable[[], dict[str, Any]]) -> JSONResponse:

@@ -20,13 +20,18 @@ class _Sent:
     type_url: str
     versions: dict[str, str | None]
     """Resource name to version; None for a removal."""
+    at: float
 
 
 @dataclass(slots=True, eq=False)
 class XdsStream:
-    """One stream. `held` is what the Envoy has confirmed, `refused` what it did not take and why."""
+    """One stream, opened at `since`. `held` is what the Envoy has confirmed, `refused` what it did not take and why.
+
+    Times are seconds of any one clock.
+    """
 
     cache: XdsCache
+    since: float = 0.0
     held: dict[ResourceKey, str] = field(default_factory=dict)
     refused: dict[ResourceKey, tuple[str | None, str]] = field(default_factory=dict)
     _subscribed: set[ResourceKey] = field(default_factory=set)
@@ -37,6 +42,7 @@ class XdsStream:
     """Resources of a refused response, to be sent one by one to learn which of them is at fault."""
     _greet: set[str] = field(default_factory=set)
     _in_flight: dict[str, _Sent] = field(default_factory=dict)
+    """By nonce, the oldest first."""
     _nonce: int = 0
 
     def receive(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
@@ -111,20 +117,20 @@ class XdsStream:
         if key.type_url in self._wildcards or key in self._subscribed:
             self._dirty.setdefault(key.type_url, set()).add(key.name)
 
-    def responses(self) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
+    def responses(self, now: float = 0.0) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
         """Everything that is due now, in an order that never lets a route point at a cluster not yet there."""
         for type_url in SEND_ORDER:
             names = self._dirty.pop(type_url, set())
-            response = self._response(type_url, names)
+            response = self._response(type_url, names, now)
             if response is not None:
                 yield response
         alone, self._alone = self._alone, []
         for key in alone:
-            response = self._response(key.type_url, {key.name})
+            response = self._response(key.type_url, {key.name}, now)
             if response is not None:
                 yield response
 
-    def _response(self, type_url: str, names: set[str]) -> discovery_pb2.DeltaDiscoveryResponse | None:
+    def _response(self, type_url: str, names: set[str], now: float) -> discovery_pb2.DeltaDiscoveryResponse | None:
         response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url)
         versions: dict[str, str | None] = {}
         for name in sorted(names):
@@ -142,8 +148,15 @@ class XdsStream:
         self._greet.discard(type_url)
         self._nonce += 1
         response.nonce = str(self._nonce)
-        self._in_flight[response.nonce] = _Sent(type_url, versions)
+        self._in_flight[response.nonce] = _Sent(type_url, versions, now)
         return response
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when the Envoy owes an answer, those to the first responses included; None when it owes nothing."""
+        if self._greet or not self._opened >= _WILDCARD_TYPES:
+            return self.since
+        return next((sent.at for sent in self._in_flight.values()), None)
 
     def lacks(self, wanted: Mapping[ResourceKey, str | None]) -> bool:
         """Whether something of `wanted` (None: gone) is neither held nor refused yet."""
