@@ -11,6 +11,12 @@ HEADER_INTERNAL_MODEL: Final = "seldon-internal-model"
 """What Envoy chose: `<model>_<version>`."""
 HEADER_COUNTED: Final = "x-seldon-counted"
 """Envoy sets it on requests to models: it counts them, so an agent that they pass through does not."""
+HEADER_ELSEWHERE: Final = "x-seldon-elsewhere"
+"""Envoy sets it on requests that other replicas can answer, too; an agent whose server is down sets it on its refusal,
+and Envoy asks another one."""
+HEADER_FINAL: Final = "x-envoy-ratelimited"
+"""Agents set it on answers that Envoy would else try again, as of a model that is really unknown: to Envoy its presence
+means that there is to be no retry."""
 HEADER_ROUTE: Final = "x-seldon-route"
 """On answers: `:<model>_<version>:`."""
 HEADER_REQUEST_ID: Final = "x-request-id"

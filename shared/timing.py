@@ -80,9 +80,13 @@ UNACKNOWLEDGED_SECONDS: Final = 20.0
 is gone. Says nothing against a server that works for hours on what it has."""
 SILENT_UPSTREAM_SECONDS: Final = 10.0
 """For the answer to Envoy's question before a request on a connection that was quiet."""
+QUIET_SECONDS: Final = 1.0
+"""After which a connection counts as quiet."""
 EJECTION_SECONDS: Final = 1.0
 """An endpoint that failed is left out for so long, and longer each time."""
-LONGEST_EJECTION_SECONDS: Final = 5.0
+LONGEST_EJECTION_SECONDS: Final = 4.0
+EJECTION_LOOK_SECONDS: Final = 1.0
+"""Between two looks, per cluster, at who may be asked again."""
 RETRY_SECONDS: Final = 5.0
 """For which a connection that fails everywhere is tried again, before the caller is told; a setting of the scheduler.
 Longer than an ejection, so that an endpoint that came back is found again within the wait."""

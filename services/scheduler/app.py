@@ -58,7 +58,7 @@ async def serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Eve
 
 async def _serve(settings: SchedulerSettings, store: Store, stopping: asyncio.Event, tracer: Tracer) -> None:
     xds = XdsServer()
-    engine = Engine(store, xds, _sharing(settings))
+    engine = Engine(store, xds, _sharing(settings), settings.connect_retry_seconds)
     readiness = Readiness(["replicas", "store"])
     readiness.satisfied("store")
     store.watchers.append(lambda: readiness.report("store", store.problem))

@@ -45,6 +45,7 @@ from services.scheduler.links.unsent import Unsent
 from services.scheduler.sharing import Sharing
 from services.scheduler.store.database import Store
 from services.scheduler.uid import UidMaker
+from shared import timing
 from shared.logs import logger
 
 SERVER_FEED_PERIOD: Final = 0.25
@@ -55,7 +56,10 @@ _log = logger("engine")
 class Engine:
     """Everything happens on one event loop, so a step and its effects are never interleaved with another's."""
 
-    def __init__(self, store: Store, xds: XdsServer, sharing: Sharing) -> None:
+    def __init__(
+        self, store: Store, xds: XdsServer, sharing: Sharing, retry_seconds: float = timing.RETRY_SECONDS
+    ) -> None:
+        """`retry_seconds` is for how long Envoy tries to reach what answers for a route."""
         self.core = restored_core(store, sharing)
         self.control = self.core.models
         self.model_feed: Feed[pb.ModelStatusResponse] = Feed()
@@ -67,7 +71,7 @@ class Engine:
         self.new_uid = UidMaker()
         self._store = store
         self._topics = sharing.topics
-        self._publisher = Publisher(xds, self._routed)
+        self._publisher = Publisher(xds, self._routed, retry_seconds)
         self._unsent = Unsent()
         store.watchers.append(self._stored)
         self._server_changes = Coalescer(SERVER_FEED_PERIOD, self._publish_server)

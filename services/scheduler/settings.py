@@ -7,6 +7,7 @@ from services.scheduler.core.scaling import owners_per_key
 from shared.control_plane import TLS_WITHOUT_EFFECT, ControlPlaneSettings, PlaintextAllowed
 from shared.errors import InvalidInput
 from shared.foreign_settings import WithoutEffect
+from shared import timing
 from shared.kafka.names import DEFAULT_MAX_CONSUMERS
 from shared.kafka.settings import ConsumerCount, KafkaSettings
 from shared.settings import LogLevel, port, setting
@@ -67,6 +68,9 @@ class SchedulerSettings(KafkaSettings, TracingSettings, ControlPlaneSettings):
         10.0, "settle-seconds", "SCHEDULER_SETTLE_SECONDS", "SCHEDULER_READY_TIMEOUT_SECONDS", ge=0, le=3600
     )
     """How many seconds a restarted scheduler waits at most for the replicas, gateways and engines that it knew."""
+    connect_retry_seconds: float = setting(
+        timing.RETRY_SECONDS, "connect-retry-seconds", "ENVOY_CONNECT_RETRY_SECONDS", ge=0, le=60
+    """For how long Envoy tries again to reach a model's servers or a pipeline's gateway before a caller sees 503."""
     max_shard_count_multiplier: int = setting(1, "max-shard-count-multiplier", "MAX_SHARD_COUNT_MULTIPLIER", ge=1)
     """How many engines or gateways share one pipeline or model at most."""
     scaling_config_path: str = setting("", "scaling-config-path", "SCALING_CONFIG_PATH")

@@ -86,7 +86,8 @@ async def world() -> AsyncIterator[World]:
 @contextlib.asynccontextmanager
 async def open_world(tracing: TracingConfig = None) -> AsyncIterator[World]:
     async with contextlib.AsyncExitStack() as stack:
-        mesh = await stack.enter_async_context(Mesh.start(tracing))
+        # Restarts in tests take their time on a busy machine.
+        mesh = await stack.enter_async_context(Mesh.start(tracing, {"ENVOY_CONNECT_RETRY_SECONDS": "30"}))
         server = await stack.enter_async_context(upstream("server"))
         proxy = await stack.enter_async_context(upstream("agent"))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))

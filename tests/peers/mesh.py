@@ -57,10 +57,12 @@ class Mesh:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def start(cls, tracing: TracingConfig = None) -> AsyncIterator["Mesh"]:
+    async def start(
+        cls, tracing: TracingConfig = None, environment: dict[str, str] | None = None
+    ) -> AsyncIterator["Mesh"]:
         """Both run and are ready inside the context; both are gone after it. `tracing` is for both."""
         with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
-            mesh = cls(Path(folder), *(free_port() for _ in range(8)), tracing=tracing)
+            mesh = cls(Path(folder), *(free_port() for _ in range(8)), tracing=tracing, environment=environment or {})
             try:
                 await mesh.start_scheduler()
                 await mesh.start_envoy()

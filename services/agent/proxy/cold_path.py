@@ -24,6 +24,10 @@ class Miss(Enum):
     """The server does not answer."""
 
 
+class AskElsewhere(Unavailable):
+    """This replica's server is down, and another replica may well answer."""
+
+
 _MOST_RELOADS = 2
 _MOST_LOST_CONNECTIONS = 3
 
@@ -38,13 +42,21 @@ class ColdPath:
         self._wait_seconds = wait_seconds
 
     async def forward(
-        self, internal: str, attempt: Callable[[bool], Awaitable[Answer | Miss]], request: Request
+        self,
+        internal: str,
+        attempt: Callable[[bool], Awaitable[Answer | Miss]],
+        request: Request,
+        *,
+        elsewhere: bool = False,
     ) -> Answer:
         """Call `attempt` until it brings an answer; its argument says that this is the last try, to be taken as it is.
 
         Raises NotFound for a model that this replica does not hold, Unavailable when the server stays away, and what a
-        load raises.
+        load raises. With `elsewhere`, other replicas can answer as well: a server that is down is not waited for, and
+        AskElsewhere says so at once.
         """
+        if elsewhere and not self._server.connected:
+            raise self._down()
         deadline = asyncio.get_running_loop().time() + self._wait_seconds
         loads = await self._loaded(internal, 0, deadline, request)
         self._models.holdings.used(internal, int(time.time()))
@@ -55,6 +67,8 @@ class ColdPath:
                 return outcome
             if outcome is Miss.NOT_LOADED:
                 reloads += 1
+            elif elsewhere and not self._server.connected:
+                raise self._down()
             else:
                 lost += 1
                 if lost > _MOST_LOST_CONNECTIONS:
@@ -63,6 +77,9 @@ class ColdPath:
                 # It may have forgotten the model or not; the next attempt tells.
                 continue
             loads = await self._loaded(internal, loads, deadline, request)
+
+    def _down(self) -> AskElsewhere:
+        return AskElsewhere(f"{self._server.kind} at {self._server.target} does not answer: ask another replica")
 
     async def _loaded(self, internal: str, seen_loads: int, deadline: float, request: Request) -> int:
         held = self._models.holdings.get(internal)

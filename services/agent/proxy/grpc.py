@@ -14,12 +14,19 @@ import grpc.aio
 from services.agent.core.holdings import Holdings
 from services.agent.core.inference_counts import OwnCounts
 from services.agent.core.proxy_names import Addressed, resolve
-from services.agent.proxy.cold_path import ColdPath, Miss
+from services.agent.proxy.cold_path import AskElsewhere, ColdPath, Miss
 from services.agent.server.answers import grpc_says_not_loaded
 from services.agent.server.client import SERVICE, InferenceServer
 from services.agent.spans import Request
 from shared.errors import InvalidInput, RejectedRequest, SeldonError
-from shared.names import HEADER_COUNTED, HEADER_INTERNAL_MODEL, HEADER_MODEL, HEADER_REQUEST_ID
+from shared.names import (
+    HEADER_COUNTED,
+    HEADER_ELSEWHERE,
+    HEADER_FINAL,
+    HEADER_INTERNAL_MODEL,
+    HEADER_MODEL,
+    HEADER_REQUEST_ID,
+)
 from shared.oip.rename import rename
 from shared.rpc import server, server_options, unlimited
 from shared.rpc_tracing import Metadata, client_span, server_span, with_trace
@@ -29,7 +36,7 @@ from shared.tracing.tracer import OFF, Tracer
 _MODEL_METHODS = frozenset({"ModelInfer", "ModelMetadata", "ModelReady"})
 _SERVER_METHODS = frozenset({"ServerLive", "ServerReady", "ServerMetadata"})
 _STREAM_METHOD = "ModelStreamInfer"
-_NOT_FORWARDED = frozenset({"user-agent", "content-type", "te", "host", "connection", HEADER_COUNTED})
+_NOT_FORWARDED = frozenset({"user-agent", "content-type", "te", "host", "connection", HEADER_COUNTED, HEADER_ELSEWHERE})
 
 
 class ReverseProxyGrpc(grpc.GenericRpcHandler):
@@ -88,7 +95,8 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
                 miss = None if final else _miss(error)
                 return error if miss is None else miss
 
-        outcome = await self._cold_path.forward(internal, attempt, Request.of(call.span, call.metadata))
+        about = Request.of(call.span, call.metadata)
+        outcome = await self._cold_path.forward(internal, attempt, about, elsewhere=call.elsewhere)
         if isinstance(outcome, grpc.aio.AioRpcError):
             await _abort(outcome, call)
         assert isinstance(outcome, bytes)
@@ -104,12 +112,14 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
         """Traces what happens inside, and counts it when it has ended, in whatever way."""
         started, code = time.perf_counter(), grpc.StatusCode.OK.name
         name = f"{SERVICE}/{method}"
-        call = _Call(context, name, _forwarded(context))
+        told = {header for header, _ in context.invocation_metadata() or ()}
+        call = _Call(context, name, _forwarded(context), HEADER_COUNTED in told, HEADER_ELSEWHERE in told)
         try:
             with server_span(self._tracer, name, context, call.metadata) as call.span:
                 yield call
         except SeldonError as error:
             code = error.code.name
+            context.set_trailing_metadata(call.marks(error))
             raise
         except grpc.aio.AbortError:
             code = _code_of(context)
@@ -121,7 +131,7 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
             code = grpc.StatusCode.INTERNAL.name
             raise
         finally:
-            if all(name != HEADER_COUNTED for name, _ in context.invocation_metadata() or ()):
+            if not call.counted:
                 self._counts.grpc(call.internal, code, time.perf_counter() - started, stream=stream)
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
@@ -139,7 +149,8 @@ class ReverseProxyGrpc(grpc.GenericRpcHandler):
         async def ready(_: bool) -> bool:
             return True
 
-        await self._cold_path.forward(internal, ready, Request.of(call.span, call.metadata))
+        about = Request.of(call.span, call.metadata)
+        await self._cold_path.forward(internal, ready, about, elsewhere=call.elsewhere)
 
         async def renamed() -> AsyncIterator[bytes]:
             async for request in requests:
@@ -175,9 +186,22 @@ class _Call:
     """With its service."""
     metadata: Metadata
     """The caller's, with a request id."""
+    counted: bool
+    """It comes from Envoy, which is to pass on what it is answered here."""
+    elsewhere: bool
+    """Other replicas can answer it, too."""
     span: Span = NO_SPAN
     internal: str = ""
     """Name of the model that answers, once it is known."""
+
+    def marks(self, error: SeldonError) -> Metadata:
+        """What tells Envoy whether to ask another replica."""
+        if isinstance(error, AskElsewhere):
+            return [(HEADER_ELSEWHERE, "yes")]
+        return self.last_word(error.code.name)
+
+    def last_word(self, code: str) -> Metadata:
+        return [(HEADER_FINAL, "yes")] if self.counted and code == grpc.StatusCode.NOT_FOUND.name else []
 
 
 def make_server(proxy: ReverseProxyGrpc) -> grpc.aio.Server:
@@ -219,7 +243,12 @@ async def _pass_on(upstream: Any, call: _Call) -> bytes:
 
 async def _abort(error: grpc.aio.AioRpcError, call: _Call) -> None:
     """End the call as the server did; never returns."""
-    trailing = _with_request_id(error.trailing_metadata() or (), call.metadata)
+    trailing = [
+        *_with_request_id(error.trailing_metadata() or (), call.metadata),
+        *call.last_word(error.code().name),
+    ]
+    if call.elsewhere and error.code() is grpc.StatusCode.UNAVAILABLE:
+        trailing.append((HEADER_ELSEWHERE, "yes"))
     await call.context.abort(error.code(), error.details() or "", trailing)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -11,13 +12,13 @@ from yarl import URL
 from services.agent.core.holdings import Holdings
 from services.agent.core.inference_counts import OwnCounts
 from services.agent.core.proxy_names import Addressed, is_model_path, resolve, rewrite_path
-from services.agent.proxy.cold_path import ColdPath, Miss
+from services.agent.proxy.cold_path import AskElsewhere, ColdPath, Miss
 from services.agent.server.answers import rest_says_not_loaded
 from services.agent.spans import MODEL, Request
 from shared.asgi import Headers, Receive, Scope, Send, respond_error
 from shared.errors import NotFound, SeldonError, Unavailable
 from shared.logs import logger
-from shared.names import HEADER_COUNTED, HEADER_REQUEST_ID
+from shared.names import HEADER_COUNTED, HEADER_ELSEWHERE, HEADER_FINAL, HEADER_REQUEST_ID
 from shared.rpc import INFERENCE_MESSAGE_LIMIT
 from shared.tracing.context import extract
 from shared.tracing.log_fields import of_request
@@ -28,11 +29,15 @@ _log = logger("reverse-proxy-http")
 
 _REQUEST_ID = HEADER_REQUEST_ID.encode()
 _COUNTED = HEADER_COUNTED.encode()
+_ELSEWHERE = HEADER_ELSEWHERE.encode()
+_FINAL = HEADER_FINAL.encode()
+_RETRIED = (400, 404)
+"""Statuses that Envoy takes for those of a server that does not have the model."""
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
     b"upgrade".split()
 )
-_NOT_FORWARDED = _HOP_BY_HOP | {b"host", b"content-length", b"expect", _REQUEST_ID, _COUNTED}
+_NOT_FORWARDED = _HOP_BY_HOP | {b"host", b"content-length", b"expect", _REQUEST_ID, _COUNTED, _ELSEWHERE}
 # What aiohttp would add of its own.
 _NO_OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _ERROR_BODY_LIMIT = 64 * 1024
@@ -94,7 +99,7 @@ class ReverseProxyHttp:
         if scope["type"] != "http":
             return
         request_id = _request_id(scope["headers"])
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, counted=any(name == _COUNTED for name, _ in scope["headers"]))
         started = time.perf_counter()
         span = self._begin(scope, request_id)
         try:
@@ -103,6 +108,8 @@ class ReverseProxyHttp:
             return
         except _BodyTooLarge:
             await answer.error(413, f"the body is larger than {self._body_limit} bytes")
+        except AskElsewhere as error:
+            await answer.error(error.code.http_status, str(error), [(_ELSEWHERE, b"yes")])
         except SeldonError as error:
             await answer.error(error.code.http_status, str(error))
         except aiohttp.ClientError as error:
@@ -113,7 +120,7 @@ class ReverseProxyHttp:
             await answer.error(500, f"the request failed: {error!r}")
         finally:
             _end(span, answer)
-            if answer.status and all(name != _COUNTED for name, _ in scope["headers"]):
+            if answer.status and not answer.counted:
                 seconds = time.perf_counter() - started
                 self._counts.rest(answer.internal, scope["method"], answer.status, seconds)
 
@@ -141,17 +148,20 @@ class ReverseProxyHttp:
         )
         # Only a caller that goes away can end this before its answer.
         forwarding = asyncio.current_task()
+        elsewhere = any(header == _ELSEWHERE for header, _ in scope["headers"])
         watch = asyncio.create_task(_cancel_when_gone(receive, forwarding, answer))
         try:
             if internal is None:
                 if await self._attempt(request, answer, None, final=True) is not None:
-                    raise Unavailable(f"the inference server at {self._base_url} does not answer")
+                    kind = AskElsewhere if elsewhere else Unavailable
+                    raise kind(f"the inference server at {self._base_url} does not answer")
             else:
                 name = internal
                 await self._cold_path.forward(
                     name,
                     lambda final: self._attempt(request, answer, name, final),
                     Request.of(span, [*scope["headers"], (_REQUEST_ID, request_id)]),
+                    elsewhere=elsewhere,
                 )
         except asyncio.CancelledError:
             if watch.done() and forwarding is not None and forwarding.uncancel() == 0:
@@ -214,8 +224,10 @@ async def _cancel_when_gone(receive: Receive, task: asyncio.Task[object] | None,
 class _Answer:
     """The caller's side of one request."""
 
-    def __init__(self, send: Send, request_id: bytes) -> None:
+    def __init__(self, send: Send, request_id: bytes, *, counted: bool = False) -> None:
+        """`counted` requests come from Envoy, which is to pass on what it is answered here."""
         self._send = send
+        self.counted = counted
         self._request_id = request_id
         self.internal = ""
         """Name of the model that answers, once it is known."""
@@ -223,12 +235,16 @@ class _Answer:
         """Of the answer that has begun."""
         self.complete = False
 
-    async def error(self, status: int, sentence: str) -> None:
+    async def error(self, status: int, sentence: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """An error of the agent's own; one that comes after the answer began can only break the connection."""
         if self.status:
             raise ConnectionError(sentence)
         self.status, self.complete = status, True
-        await respond_error(self._send, status, sentence, [(_REQUEST_ID, self._request_id)])
+        told = [(_REQUEST_ID, self._request_id), *headers, *self._last_word(status)]
+        await respond_error(self._send, status, sentence, told)
+
+    def _last_word(self, status: int) -> Headers:
+        return [(_FINAL, b"yes")] if self.counted and status in _RETRIED else []
 
     async def stream(self, response: aiohttp.ClientResponse, first: bytes = b"") -> None:
         """Pass on an answer as it comes; `first` was read already. Short ones go out in one piece."""
@@ -237,6 +253,7 @@ class _Answer:
         ]
         if not any(name == _REQUEST_ID for name, _ in headers):
             headers.append((_REQUEST_ID, self._request_id))
+        headers += self._last_word(response.status)
         length = response.content_length
         whole = length is not None and length <= _WHOLE_ANSWER_LIMIT
         body = first + await response.read() if whole else first

@@ -42,6 +42,11 @@ class InferenceServer:
         await self._control.close(None)
         await self.inference.close(None)
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to it now; costs nothing to ask."""
+        return self._control.get_state() is grpc.ChannelConnectivity.READY
+
     async def live(self) -> bool:
         """Whether the server answers at all; models do not matter for it."""
         try:

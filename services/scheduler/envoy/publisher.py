@@ -32,8 +32,9 @@ class _Pending:
 class Publisher:
     """Collects plans while a batch is on its way, so that a thousand changes cost a handful of round trips."""
 
-    def __init__(self, server: XdsServer, report: Callable[[Outcome], None]) -> None:
+    def __init__(self, server: XdsServer, report: Callable[[Outcome], None], retry_seconds: float) -> None:
         self._server = server
+        self._retry_seconds = retry_seconds
         self._report = report
         self._pending: dict[str, _Pending] = {}
         self._owned: dict[str, frozenset[ResourceKey]] = {}
@@ -90,7 +91,7 @@ class Publisher:
     def _resources(self, scope: str, plan: Plan) -> dict[ResourceKey, Versioned | None]:
         """The scope's resources as they should be, and None for those it no longer needs."""
         wanted: dict[ResourceKey, Versioned | None] = {
-            key: versioned(key, message) for key, message in resources(scope, plan).items()
+            key: versioned(key, message) for key, message in resources(scope, plan, self._retry_seconds).items()
         }
         return dict.fromkeys(self._owned.get(scope, frozenset()) - wanted.keys()) | wanted
 

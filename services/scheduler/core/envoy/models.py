@@ -17,13 +17,13 @@ from services.scheduler.core.envoy.resources import (
     ENDPOINTS,
     SCOPE,
     ResourceKey,
-    back_off_retries,
     cluster,
     route,
     scope,
+    try_elsewhere,
 )
 from services.scheduler.core.routing import Endpoint, RoutePlan, Upstream
-from shared.names import HEADER_COUNTED, internal_name
+from shared.names import HEADER_COUNTED, HEADER_ELSEWHERE, HEADER_FINAL, internal_name
 
 METADATA: Final = "seldon"
 """Filter metadata namespace of clusters and endpoints that the access log takes its tags from."""
@@ -31,7 +31,9 @@ _SUBSET_METADATA: Final = "envoy.lb"
 """Namespace in which Envoy's load balancer looks for the endpoints that a route asks for."""
 LUA_FILTER: Final = "envoy.filters.http.lua"
 _PREVIOUS_PRIORITIES: Final = "envoy.retry_priorities.previous_priorities"
-_RETRY_ON: Final = "connect-failure,refused-stream,retriable-status-codes,retriable-headers"
+# Inference changes nothing, so what a server was asked when it died may be asked again. Answers that have begun are
+# never begun again.
+_RETRY_ON: Final = "connect-failure,refused-stream,reset,retriable-status-codes,retriable-headers"
 _REST_MODEL_PATH: Final = r"^/v2/models/[^/?]+(/versions/[^/?]+)?"
 _GRPC_MODEL_METHODS: Final = r"/inference\.GRPCInferenceService/Model(Infer|StreamInfer|Metadata|Ready)"
 _GRPC_SERVER_METHODS: Final = r"/inference\.GRPCInferenceService/Server(Live|Ready|Metadata)"
@@ -40,7 +42,7 @@ _UNKNOWN_MODEL_STATUS: Final = {"triton": (400, 404)}
 """How servers say over REST that they do not have a model; 404 where nothing else is known."""
 
 
-def model_resources(model: str, plan: RoutePlan) -> dict[ResourceKey, Message]:
+def model_resources(model: str, plan: RoutePlan, retry_seconds: float) -> dict[ResourceKey, Message]:
     """All of Envoy's resources for one model; empty when nothing can answer."""
     made: dict[ResourceKey, Message] = {}
     for upstream in plan.upstreams:
@@ -50,7 +52,7 @@ def model_resources(model: str, plan: RoutePlan) -> dict[ResourceKey, Message]:
             made[ResourceKey(CLUSTER, name)] = _cluster(name, model, upstream, grpc=grpc)
             made[ResourceKey(ENDPOINTS, name)] = _endpoints(name, upstream, grpc=grpc)
         if upstream.version == plan.routed:
-            made[ResourceKey(SCOPE, model)] = scope(model, _routes(model, model, internal, upstream))
+            made[ResourceKey(SCOPE, model)] = scope(model, _routes(model, model, internal, upstream, retry_seconds))
     return made
 
 
@@ -102,55 +104,72 @@ def _lb_endpoint(
     return made
 
 
-def _routes(name: str, model: str, internal: str, upstream: Upstream) -> Iterator[route_components_pb2.Route]:
+def _routes(
+    name: str, model: str, internal: str, upstream: Upstream, retry_seconds: float
+) -> Iterator[route_components_pb2.Route]:
     """Model calls with the name rewritten, then server calls as they are; what may change a server has no route."""
     http, grpc = _cluster_name(internal, grpc=False), _cluster_name(internal, grpc=True)
 
-    rest = _route(f"{name}_http", http, internal, upstream)
+    rest = _route(f"{name}_http", http, internal, upstream, retry_seconds)
     rest.match.prefix = "/v2/models/"
     rest.route.regex_rewrite.pattern.regex = _REST_MODEL_PATH
     rest.route.regex_rewrite.substitution = f"/v2/models/{internal}"
     yield rest
 
     # The renaming filter cannot look into a compressed message; the agent can.
-    compressed = _route(f"{name}_grpc_compressed", grpc, internal, upstream)
+    compressed = _route(f"{name}_grpc_compressed", grpc, internal, upstream, retry_seconds)
     compressed.match.safe_regex.regex = _GRPC_MODEL_METHODS
     encoding = compressed.match.headers.add(name="grpc-encoding", invert_match=True, treat_missing_header_as_empty=True)
     encoding.string_match.safe_regex.regex = "|identity"
     compressed.route.metadata_match.filter_metadata[_SUBSET_METADATA].update({"via": "agent"})
     yield compressed
 
-    plain = _route(f"{name}_grpc", grpc, internal, upstream)
+    plain = _route(f"{name}_grpc", grpc, internal, upstream, retry_seconds)
     plain.match.safe_regex.regex = _GRPC_MODEL_METHODS
     context = struct_pb2.Struct()
     context.update({"internal": internal})
     plain.typed_per_filter_config[LUA_FILTER].Pack(lua_pb2.LuaPerRoute(filter_context=context))
     yield plain
 
-    server_rest = _route(f"{name}_server_http", http, internal, upstream)
+    server_rest = _route(f"{name}_server_http", http, internal, upstream, retry_seconds)
     server_rest.match.safe_regex.regex = _REST_SERVER_PATHS
     yield server_rest
-    server_grpc = _route(f"{name}_server_grpc", grpc, internal, upstream)
+    server_grpc = _route(f"{name}_server_grpc", grpc, internal, upstream, retry_seconds)
     server_grpc.match.safe_regex.regex = _GRPC_SERVER_METHODS
     yield server_grpc
 
 
-def _route(name: str, cluster_name: str, internal: str, upstream: Upstream) -> route_components_pb2.Route:
+def _route(
+    name: str, cluster_name: str, internal: str, upstream: Upstream, retry_seconds: float
+) -> route_components_pb2.Route:
     made = route(name, cluster_name, internal)
-    counted = base_pb2.HeaderValueOption(append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
-    counted.header.key, counted.header.value = HEADER_COUNTED, "envoy"
-    made.request_headers_to_add.append(counted)
-    _retry_through_agent(made.route.retry_policy, upstream.server_type)
+    made.request_headers_to_add.append(_header(HEADER_COUNTED, "envoy"))
+    if len(upstream.endpoints) > 1:
+        made.request_headers_to_add.append(_header(HEADER_ELSEWHERE, "yes"))
+    made.response_headers_to_remove.extend((HEADER_ELSEWHERE, HEADER_FINAL))
+    _retry(made.route.retry_policy, upstream, retry_seconds)
     return made
 
 
-def _retry_through_agent(policy: route_components_pb2.RetryPolicy, server_type: str) -> None:
-    """A server that is down, or does not have the model any more, costs one retry through the agent, not an error."""
+def _header(name: str, value: str) -> base_pb2.HeaderValueOption:
+    made = base_pb2.HeaderValueOption(append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
+    made.header.key, made.header.value = name, value
+    return made
+
+
+def _retry(policy: route_components_pb2.RetryPolicy, upstream: Upstream, seconds: float) -> None:
+    """A server that is down, or does not have the model any more, costs a retry, not an error.
+
+    First another server if there is one, then the agents, whose answers to what a server did not know are final; round
+    and round while nobody can be reached.
+    """
     policy.retry_on = _RETRY_ON
-    policy.num_retries.value = 1
-    policy.retriable_status_codes.extend(_UNKNOWN_MODEL_STATUS.get(server_type, (404,)))
+    policy.retriable_status_codes.extend(_UNKNOWN_MODEL_STATUS.get(upstream.server_type, (404,)))
     not_found = policy.retriable_headers.add(name="grpc-status")
     not_found.string_match.exact = "5"
+    policy.retriable_headers.add(name=HEADER_ELSEWHERE, present_match=True)
     policy.retry_priority.name = _PREVIOUS_PRIORITIES
-    policy.retry_priority.typed_config.Pack(previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=1))
-    back_off_retries(policy)
+    servers = sum(endpoint.direct is not None for endpoint in upstream.endpoints)
+    attempts = previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=min(max(servers, 1), 2))
+    policy.retry_priority.typed_config.Pack(attempts)
+    try_elsewhere(policy, seconds)

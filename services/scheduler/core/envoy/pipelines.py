@@ -6,37 +6,35 @@ from typing import Final
 from google.protobuf.message import Message
 from xds.config.endpoint.v3 import endpoint_pb2
 from xds.config.route.v3 import route_components_pb2
-from xds.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 
 from services.scheduler.core.envoy.resources import (
     CLUSTER,
     ENDPOINTS,
     SCOPE,
     ResourceKey,
-    back_off_retries,
     cluster,
     route,
     scope,
+    try_elsewhere,
 )
 from services.scheduler.core.routing import PipelinePlan
+from shared import timing
 
-# Only what no gateway has seen is tried again, at another one if there is another.
-_RETRY_ON: Final = "connect-failure,refused-stream"
-_PREVIOUS_HOSTS: Final = "envoy.retry_host_predicates.previous_hosts"
-_RETRIES: Final = 3
+# Only what no gateway has seen is tried again: a record that was written is a request that runs.
+_RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
 _PREFIXES: Final = {"http": "/v2", "grpc": "/inference.GRPCInferenceService/"}
 
 
-def pipeline_resources(scope_name: str, plan: PipelinePlan) -> dict[ResourceKey, Message]:
+def pipeline_resources(scope_name: str, plan: PipelinePlan, retry_seconds: float) -> dict[ResourceKey, Message]:
     """All of Envoy's resources for `<pipeline>.pipeline`; empty when no gateway holds it."""
     if not plan.gateways:
         return {}
     made: dict[ResourceKey, Message] = {}
     for protocol in _PREFIXES:
         name = _cluster_name(scope_name, protocol)
-        made[ResourceKey(CLUSTER, name)] = cluster(name, grpc=protocol == "grpc")
+        made[ResourceKey(CLUSTER, name)] = cluster(name, grpc=protocol == "grpc", asked_every=timing.KEEPALIVE_SECONDS)
         made[ResourceKey(ENDPOINTS, name)] = _endpoints(name, plan, protocol)
-    made[ResourceKey(SCOPE, scope_name)] = scope(scope_name, _routes(scope_name))
+    made[ResourceKey(SCOPE, scope_name)] = scope(scope_name, _routes(scope_name, retry_seconds))
     return made
 
 
@@ -53,15 +51,11 @@ def _endpoints(name: str, plan: PipelinePlan, protocol: str) -> endpoint_pb2.Clu
     return assignment
 
 
-def _routes(scope_name: str) -> Iterator[route_components_pb2.Route]:
+def _routes(scope_name: str, retry_seconds: float) -> Iterator[route_components_pb2.Route]:
     for protocol, prefix in _PREFIXES.items():
         made = route(f"{scope_name}_{protocol}", _cluster_name(scope_name, protocol), internal=scope_name)
         made.match.prefix = prefix
         policy = made.route.retry_policy
         policy.retry_on = _RETRY_ON
-        policy.num_retries.value = _RETRIES
-        predicate = policy.retry_host_predicate.add(name=_PREVIOUS_HOSTS)
-        predicate.typed_config.Pack(previous_hosts_pb2.PreviousHostsPredicate())
-        policy.host_selection_retry_max_attempts = _RETRIES
-        back_off_retries(policy)
+        try_elsewhere(policy, retry_seconds)
         yield made
