@@ -69,7 +69,8 @@ class SchedulerSettings(KafkaSettings, TracingSettings, ControlPlaneSettings):
     )
     """How many seconds a restarted scheduler waits at most for the replicas, gateways and engines that it knew."""
     connect_retry_seconds: float = setting(
-        timing.RETRY_SECONDS, "connect-retry-seconds", "ENVOY_CONNECT_RETRY_SECONDS", ge=0, le=60
+        timing.RETRY_SECONDS, "connect-retry-seconds", "SCHEDULER_CONNECT_RETRY_SECONDS", ge=0, le=60
+    )
     """For how long Envoy tries again to reach a model's servers or a pipeline's gateway before a caller sees 503."""
     max_shard_count_multiplier: int = setting(1, "max-shard-count-multiplier", "MAX_SHARD_COUNT_MULTIPLIER", ge=1)
     """How many engines or gateways share one pipeline or model at most."""

@@ -115,6 +115,14 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = triton_of(tmp_path_factory)
+    server.start()
+    yield server
+    server.kill()
+
+
+def triton_of(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """One more Triton, not started yet."""
     venv = _virtualenv("SELDON_TRITON_VENV", "triton")
     (packages,) = venv.glob("lib/python3*/site-packages")
     folder = _agent_folder(tmp_path_factory, "triton")
@@ -143,10 +151,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         f"--grpc-port={grpc_port}",
         "--allow-metrics=false",
     ]
-    server = Server("triton", folder, http_port, grpc_port, command, environment)
-    server.start()
-    yield server
-    server.kill()
+    return Server("triton", folder, http_port, grpc_port, command, environment)
 
 
 class SchedulerPeer(agent_pb2_grpc.AgentServiceServicer):
@@ -230,6 +235,18 @@ class AgentProcess:
 
     async def start(self) -> tuple[agent_pb2.AgentSubscribeRequest, dict[str, str]]:
         """Start it and wait until it has registered; gives its registration and metadata."""
+        await self.spawn(self.scheduler.port)
+        assert self.process is not None
+        ended = asyncio.create_task(self.process.wait())
+        registered = asyncio.create_task(self.scheduler.subscription())
+        await asyncio.wait((ended, registered), return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            registered.cancel()
+            pytest.fail(f"the agent ended; its log ends with:\n{self.log.read_text()[-3000:]}")
+        return await registered
+
+    async def spawn(self, scheduler_port: int) -> None:
+        """Start it with a scheduler at this port."""
         names = (
             "reverse-proxy-http-port",
             "reverse-proxy-grpc-port",
@@ -246,7 +263,7 @@ class AgentProcess:
             "server-idx": "0",
             "server-type": self.server.kind,
             "scheduler-host": "127.0.0.1",
-            "scheduler-port": str(self.scheduler.port),
+            "scheduler-port": str(scheduler_port),
             "inference-host": "127.0.0.1",
             "inference-http-port": str(self.server.http_port),
             "inference-grpc-port": str(self.server.grpc_port),
@@ -260,13 +277,6 @@ class AgentProcess:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services.agent", *flags, env=environment, stdout=log, stderr=log, cwd=REPOSITORY
             )
-        ended = asyncio.create_task(self.process.wait())
-        registered = asyncio.create_task(self.scheduler.subscription())
-        await asyncio.wait((ended, registered), return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            registered.cancel()
-            pytest.fail(f"the agent ended; its log ends with:\n{self.log.read_text()[-3000:]}")
-        return await registered
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -87,7 +87,7 @@ async def world() -> AsyncIterator[World]:
 async def open_world(tracing: TracingConfig = None) -> AsyncIterator[World]:
     async with contextlib.AsyncExitStack() as stack:
         # Restarts in tests take their time on a busy machine.
-        mesh = await stack.enter_async_context(Mesh.start(tracing, {"ENVOY_CONNECT_RETRY_SECONDS": "30"}))
+        mesh = await stack.enter_async_context(Mesh.start(tracing, {"SCHEDULER_CONNECT_RETRY_SECONDS": "30"}))
         server = await stack.enter_async_context(upstream("server"))
         proxy = await stack.enter_async_context(upstream("agent"))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
