@@ -283,6 +283,34 @@ async def test_a_server_that_stays_away_is_a_503(
         await asyncio.to_thread(server.start)
 
 
+async def test_without_its_server_it_sends_callers_elsewhere_at_once(
+    server: Server, scheduler: SchedulerPeer, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = make_agent(server, cold_wait_seconds="3600")
+    await agent.start()
+    await loaded(scheduler, model_for(server, tmp_path, "double"))
+    marked = {"x-seldon-elsewhere": "yes", "x-seldon-counted": "envoy"}
+    # What is really unknown is the last word, for Envoy alone.
+    status, _, headers = await infer(agent.url, "any", **{"seldon-model": "stranger"}, **marked)
+    assert (status, "x-envoy-ratelimited" in headers, "x-seldon-elsewhere" in headers) == (404, True, False)
+    status, _, headers = await infer(agent.url, "any", **{"seldon-model": "stranger"})
+    assert (status, "x-envoy-ratelimited" in headers) == (404, False)
+    server.kill()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{agent.ports[1]}") as channel:
+            status, answer, headers = await infer(agent.url, "any", **{"seldon-model": "double"}, **marked)
+            assert (status, headers["x-seldon-elsewhere"]) == (503, "yes")
+            assert "ask another replica" in answer["error"]
+            stub = v2_dataplane_pb2_grpc.GRPCInferenceServiceStub(channel)
+            metadata = (("seldon-model", "double"), *marked.items())
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.ModelInfer(grpc_request("any"), metadata=metadata)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert dict(caught.value.trailing_metadata() or ())["x-seldon-elsewhere"] == "yes"
+    finally:
+        await asyncio.to_thread(server.start)
+
+
 async def test_a_model_that_the_server_dropped_is_loaded_by_a_request(
     server: Server, scheduler: SchedulerPeer, make_agent: MakeAgent, tmp_path: Path
 ) -> None:
