@@ -50,9 +50,9 @@ def mesh(folder: Path) -> Mesh:
     return Mesh(folder, *range(20_001, 20_009))
 
 
-def as_static(bootstrap: str, name: str, wanted: Plan) -> dict[str, Any]:
+def as_static(bootstrap: str, name: str, wanted: Plan, retry_seconds: float = 5.0) -> dict[str, Any]:
     """The bootstrap with the resources that xDS would bring written into it."""
-    made = resources(name, wanted)
+    made = resources(name, wanted, retry_seconds)
     config: dict[str, Any] = yaml.safe_load(bootstrap)
     del config["dynamic_resources"]["cds_config"]
     endpoints = {key.name: message for key, message in made.items() if key.type_url == ENDPOINTS}
