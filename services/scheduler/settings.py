@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from services.scheduler.core.scaling import owners_per_key
+from shared import timing
 from shared.control_plane import TLS_WITHOUT_EFFECT, ControlPlaneSettings, PlaintextAllowed
 from shared.errors import InvalidInput
 from shared.foreign_settings import WithoutEffect
-from shared import timing
 from shared.kafka.names import DEFAULT_MAX_CONSUMERS
 from shared.kafka.settings import ConsumerCount, KafkaSettings
 from shared.settings import LogLevel, port, setting

@@ -16,8 +16,9 @@ from mlops.v2_dataplane import v2_dataplane_pb2_grpc
 
 from shared import rpc
 from tests.agent.artifacts import triton_double
+from tests.agent.calls import body
 from tests.agent.conftest import AgentProcess, SchedulerPeer, Server, triton_of
-from tests.agent.test_agent_with_servers import body, grpc_request
+from tests.agent.test_agent_with_servers import grpc_request
 from tests.peers.feed import until_all_available
 from tests.peers.mesh import Mesh
 from tests.scheduler.builders import model
