@@ -1,0 +1,33 @@
+"""Metrics from data-science jobs into Prometheus, through a Pushgateway."""
+
+from simplepipe.collector import MetricCollector
+from simplepipe.errors import (
+    GatewayRefused,
+    GatewayUnavailable,
+    InvalidArgument,
+    InvalidFile,
+    InvalidMetrics,
+    JobInUse,
+    Problem,
+    SimplepipeError,
+)
+from simplepipe.gateway import Tls
+from simplepipe.metric import Metric, MetricType
+from simplepipe.parsing import load_metrics_from_file, parse_metrics
+
+__all__ = [
+    "GatewayRefused",
+    "GatewayUnavailable",
+    "InvalidArgument",
+    "InvalidFile",
+    "InvalidMetrics",
+    "JobInUse",
+    "Metric",
+    "MetricCollector",
+    "MetricType",
+    "Problem",
+    "SimplepipeError",
+    "Tls",
+    "load_metrics_from_file",
+    "parse_metrics",
+]
