@@ -102,7 +102,7 @@ check: setup-dev ## Lint, format, types, and the rules about who may import whom
 	@"$(TOOLS)/ruff" check .
 	@"$(TOOLS)/ruff" format --check .
 	@"$(TOOLS)/mypy" --strict $(SOURCES)
-	@PYTHONPATH="$(CURDIR)" "$(TOOLS)/lint-imports"
+	@PYTHONPATH="$(CURDIR):$(CURDIR)/services/simplepipe/src" "$(TOOLS)/lint-imports"
 
 bench: setup-dev ## Measure the system against its parts, on this machine.
 	@$(MAIN) -m tests.bench $(ARGS)

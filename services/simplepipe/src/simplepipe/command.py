@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from simplepipe import settings
 from simplepipe.errors import GatewayRefused, GatewayUnavailable, InvalidArgument, SimplepipeError
-from simplepipe.exposition import registry_of, text_of
+from simplepipe.exposition import instruments_of, text_of
 from simplepipe.names import checked_grouping, checked_job
 from simplepipe.parsing import load_metrics_from_file
 
@@ -52,7 +52,7 @@ def _push(arguments: argparse.Namespace) -> str:
     collector = settings.collector_of(settings.load(), grouping)
     metrics = load_metrics_from_file(arguments.file)
     if arguments.dry_run:
-        return text_of(registry_of(metrics, grouping)).rstrip("\n")
+        return text_of(instruments_of(metrics, grouping)).rstrip("\n")
     collector.push_to_gateway(metrics, job)
     return f"pushed {len(metrics)} metrics as job {job} to {collector.gateway.url}"
 

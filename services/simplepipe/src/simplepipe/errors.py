@@ -1,12 +1,12 @@
 """What can go wrong, each with a sentence that names the field, its value and the fix.
 
-    SimplepipeError
-    ├── InvalidMetrics      (ValueError)  metrics that are wrong; none of their list was pushed
-    ├── InvalidFile         (ValueError)  a file that holds no list of metrics
-    ├── InvalidArgument     (ValueError)  a job's name, a grouping key, an address, a setting
-    ├── GatewayUnavailable  (OSError)     no answer from the Pushgateway before the deadline
-    ├── GatewayRefused                    the Pushgateway answered, and refused
-    └── JobInUse                          another run holds the job under the same name and grouping key
+SimplepipeError
+├── InvalidMetrics      (ValueError)  metrics that are wrong; none of their list was pushed
+├── InvalidFile         (ValueError)  a file that holds no list of metrics
+├── InvalidArgument     (ValueError)  a job's name, a grouping key, an address, a setting
+├── GatewayUnavailable  (OSError)     no answer from the Pushgateway before the deadline
+├── GatewayRefused                    the Pushgateway answered, and refused
+└── JobInUse                          another run holds the job under the same name and grouping key
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""From metrics to a registry, and from a registry to what is sent. Pure."""
+"""From metrics to instruments of prometheus-client, and from these to text. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -16,43 +15,60 @@ from simplepipe.metric import Metric, MetricType
 _OBSERVED = (MetricType.SUMMARY, MetricType.HISTOGRAM)
 
 
-@dataclass
-class Instruments:
-    """Metrics by name, in one registry. A summary and a histogram take any number of observations."""
+class Instruments(Collector):
+    """Metrics by name. A summary and a histogram take any number of observations.
 
-    grouping: Mapping[str, str] = field(default_factory=dict)
-    """Labels of the group that they go to; no metric may have one of these itself."""
-    registry: CollectorRegistry = field(default_factory=lambda: CollectorRegistry(auto_describe=False))
-    _made: dict[str, tuple[Metric, MetricWrapperBase]] = field(default_factory=dict)
+    No registry of prometheus-client: that one compares every new name with all others, which is too slow for thousands.
+    """
+
+    def __init__(self, grouping: Mapping[str, str]) -> None:
+        self._grouping = grouping
+        """Labels of the group that they go to; no metric may have one of these itself."""
+        self._made: dict[str, tuple[Metric, MetricWrapperBase]] = {}
+        self._owners: dict[str, str] = {}
+        """Every name that Prometheus will see, to the metric that brings it."""
+
+    def collect(self) -> Iterator[Family]:
+        for _, instrument in self._made.values():
+            for family in instrument.collect():
+                # When this process made a series is of no concern to whoever reads what a job pushed.
+                family.samples = [sample for sample in family.samples if sample.name != f"{family.name}_created"]
+                yield family
 
     def take(self, metric: Metric) -> None:
         """Set or observe its value. Raises InvalidMetrics when it does not go together with what is there."""
         self._refuse_labels_of_the_group(metric)
         if metric.name not in self._made:
-            try:
-                self._made[metric.name] = (metric, metric.construct_as_prometheus(self.registry))
-            except ValueError as clash:
-                raise _wrong(metric, "name", f"does not go together with another metric: {clash}") from None
-            return
+            self._add(metric)
         first, instrument = self._made[metric.name]
         if metric.metric_type is not first.metric_type:
             kinds = f"{metric.metric_type.value}, and {first.metric_type.value} elsewhere"
             raise _wrong(metric, "metric_type", f"is {kinds}: give one name one type")
         if metric.labels.keys() != first.labels.keys():
-            fix = f"give every {metric.name} the labels {', '.join(sorted(first.labels)) or 'of the first: none'}"
-            raise _wrong(metric, "labels", f"are {sorted(metric.labels)}, unlike those of the first: {fix}")
-        if metric.metric_type is MetricType.HISTOGRAM and metric.buckets not in (None, first.buckets):
+            fix = f"give every {metric.name} the labels of the first, {sorted(first.labels)}"
+            raise _wrong(metric, "labels", f"are {sorted(metric.labels)}: {fix}")
+        if metric.buckets not in (None, first.buckets):
             raise _wrong(metric, "buckets", "are not those of the first: write them once")
         metric.apply_to(instrument)
 
+    def _add(self, metric: Metric) -> None:
+        for name in metric.families:
+            if name in self._owners:
+                raise _wrong(metric, "name", f"clashes with {self._owners[name]}, both show {name}: rename one of them")
+        try:
+            self._made[metric.name] = (metric, metric.instrument(None))
+        except ValueError as refusal:
+            raise _wrong(metric, "name", f"is refused by prometheus-client: {refusal}") from None
+        self._owners.update(dict.fromkeys(metric.families, metric.name))
+
     def _refuse_labels_of_the_group(self, metric: Metric) -> None:
         names = set(metric.labels) | (set(metric.value) if isinstance(metric.value, dict) else set())
-        if twice := names & self.grouping.keys():
+        if twice := names & self._grouping.keys():
             raise _wrong(metric, "labels", f"have {min(twice)!r}, which is a grouping key: take another name")
 
 
-def registry_of(metrics: Sequence[Metric], grouping: Mapping[str, str]) -> CollectorRegistry:
-    """A fresh registry with all of them. Raises InvalidMetrics with every problem."""
+def instruments_of(metrics: Sequence[Metric], grouping: Mapping[str, str]) -> Instruments:
+    """Fresh ones with all of the metrics. Raises InvalidMetrics with every problem."""
     if not metrics:
         raise InvalidMetrics([Problem(0, "", "is missing:", "the list is empty; to empty a job, delete it")])
     instruments = Instruments(grouping)
@@ -70,30 +86,23 @@ def registry_of(metrics: Sequence[Metric], grouping: Mapping[str, str]) -> Colle
             problems += (Problem(index, each.name, each.field, each.said) for each in wrong.problems)
     if problems:
         raise InvalidMetrics(problems)
-    return instruments.registry
+    return instruments
 
 
-class WithoutCreationTimes(Collector):
-    """A registry as Prometheus wants it from a job: the moments at which series came to be are those of this process."""
+class Together(Collector):
+    """Several collectors as one."""
 
-    def __init__(self, *registries: CollectorRegistry) -> None:
-        self._registries = registries
+    def __init__(self, *collectors: Collector) -> None:
+        self._collectors = collectors
 
     def collect(self) -> Iterator[Family]:
-        for family in _families(self._registries):
-            family.samples = [sample for sample in family.samples if sample.name != f"{family.name}_created"]
-            yield family
+        for collector in self._collectors:
+            yield from collector.collect()
 
 
-def text_of(registry: CollectorRegistry) -> str:
+def text_of(collector: Collector) -> str:
     """Prometheus' text format."""
-    # Its type says registry, and it takes whatever collects.
-    return generate_latest(WithoutCreationTimes(registry)).decode()  # type: ignore[arg-type]
-
-
-def _families(registries: Iterable[CollectorRegistry]) -> Iterator[Family]:
-    for registry in registries:
-        yield from registry.collect()
+    return generate_latest(collector).decode()
 
 
 def _wrong(metric: Metric, field_name: str, said: str) -> InvalidMetrics:

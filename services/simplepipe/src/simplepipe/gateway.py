@@ -110,7 +110,8 @@ def check(request: Request, status: int, headers: Mapping[str, str], body: str) 
     else:
         advice = _ADVICE.get(status, "see its log")
     raise GatewayRefused(
-        status, f"the Pushgateway refused {request.method} {request.url} with {status}{': ' if said else ''}{said}; {advice}"
+        status,
+        f"the Pushgateway refused {request.method} {request.url} with {status}{': ' if said else ''}{said}; {advice}",
     )
 
 
@@ -126,9 +127,18 @@ def _checked_url(address: str) -> str:
         port_is_right = parts.port is None or parts.port > 0
     except ValueError:
         raise InvalidArgument("address of the Pushgateway", address, fix) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right or parts.query or parts.fragment:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not port_is_right
+        or parts.query
+        or parts.fragment
+    ):
         raise InvalidArgument("address of the Pushgateway", address, fix)
     if parts.username is not None:
-        raise InvalidArgument("address of the Pushgateway", f"{parts.scheme}://...@{parts.hostname}",
-                              "give user and password beside it, not in it")
+        raise InvalidArgument(
+            "address of the Pushgateway",
+            f"{parts.scheme}://...@{parts.hostname}",
+            "give user and password beside it, not in it",
+        )
     return url

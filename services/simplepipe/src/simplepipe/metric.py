@@ -21,6 +21,12 @@ class MetricType(str, Enum):
 
 
 _TYPES = ", ".join(kind.value for kind in MetricType)
+_SUFFIXES = {
+    MetricType.GAUGE: ("",),
+    MetricType.SUMMARY: ("", "_sum", "_count"),
+    MetricType.HISTOGRAM: ("", "_bucket", "_sum", "_count"),
+    MetricType.INFO: ("", "_info"),
+}
 _OWN_LABEL = {MetricType.SUMMARY: "quantile", MetricType.HISTOGRAM: "le"}
 
 
@@ -64,13 +70,13 @@ class Metric(BaseModel):
             # The type is wrong itself, and said to be.
             return 0.0
         if kind is MetricType.INFO:
-            return _labels(value, "write an object of labels, as in {\"version\": \"2\"}")
+            return _labels(value, 'write an object of labels, as in {"version": "2"}')
         return _number(value, observed=kind is not MetricType.GAUGE)
 
     @field_validator("labels", mode="before")
     @classmethod
     def _labels_are_legal(cls, labels: object, info: ValidationInfo) -> object:
-        checked = _labels(labels, "write an object of labels, as in {\"phase\": \"fit\"}")
+        checked = _labels(labels, 'write an object of labels, as in {"phase": "fit"}')
         own = _OWN_LABEL.get(info.data.get("metric_type"))  # type: ignore[arg-type]
         if own in checked:
             raise ValueError(f"label {own!r} is the type's own: take another name")
@@ -92,9 +98,26 @@ class Metric(BaseModel):
 
     def construct_as_prometheus(self, registry: CollectorRegistry) -> MetricWrapperBase:
         """Add it to the registry, with its value. Raises ValueError when the registry has the name already."""
-        made = self._instrument(registry)
+        made = self.instrument(registry)
         self.apply_to(made)
         return made
+
+    def instrument(self, registry: Optional[CollectorRegistry]) -> MetricWrapperBase:
+        """A new instrument of this name and type, without the value; in no registry when it is None."""
+        names = sorted(self.labels)
+        if self.metric_type is MetricType.GAUGE:
+            return Gauge(self.name, self.description, names, registry=registry)
+        if self.metric_type is MetricType.SUMMARY:
+            return Summary(self.name, self.description, names, registry=registry)
+        if self.metric_type is MetricType.INFO:
+            return Info(self.name, self.description, names, registry=registry)
+        bounds = Histogram.DEFAULT_BUCKETS if self.buckets is None else self.buckets
+        return Histogram(self.name, self.description, names, registry=registry, buckets=bounds)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names that Prometheus knows it by; no other metric may have one of them."""
+        return tuple(f"{self.name}{suffix}" for suffix in _SUFFIXES[self.metric_type])
 
     def apply_to(self, instrument: MetricWrapperBase) -> None:
         """Set or observe the value in an instrument that `construct_as_prometheus` of the same name and type made."""
@@ -105,17 +128,6 @@ class Metric(BaseModel):
             child.info(self.value)
         else:
             child.observe(self.value)
-
-    def _instrument(self, registry: CollectorRegistry) -> MetricWrapperBase:
-        names = sorted(self.labels)
-        if self.metric_type is MetricType.GAUGE:
-            return Gauge(self.name, self.description, names, registry=registry)
-        if self.metric_type is MetricType.SUMMARY:
-            return Summary(self.name, self.description, names, registry=registry)
-        if self.metric_type is MetricType.INFO:
-            return Info(self.name, self.description, names, registry=registry)
-        bounds = Histogram.DEFAULT_BUCKETS if self.buckets is None else self.buckets
-        return Histogram(self.name, self.description, names, registry=registry, buckets=bounds)
 
 
 def _number(value: object, observed: bool) -> float:

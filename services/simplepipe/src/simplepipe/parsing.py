@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -24,7 +24,7 @@ _SAID = {
 }
 
 
-def load_metrics_from_file(fp: Union[str, PathLike[str]]) -> list[Metric]:
+def load_metrics_from_file(fp: str | PathLike[str]) -> list[Metric]:
     """The metrics of a `.json` file. Raises InvalidFile and InvalidMetrics, which are ValueErrors."""
     file = Path(fp)
     if file.suffix.lower() != ".json":
@@ -58,7 +58,7 @@ def parse_metrics(metrics: Sequence[Any]) -> list[Metric]:
 def problems_of(error: ValidationError, name: object, index: int = 0) -> list[Problem]:
     """What pydantic found, one for each field."""
     called = name if isinstance(name, str) else ""
-    found = {}
+    found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
         field = str(detail["loc"][0]) if detail["loc"] else "metric"
         said = _SAID.get(detail["type"], "is {input!r}: {message}")
@@ -85,7 +85,9 @@ def _metric(written: Any, index: int) -> Metric:
         raise InvalidMetrics([Problem(index, "", f"is {_kind(written)}:", "write an object")])
     name = written.get("name")
     if unknown := written.keys() - Metric.model_fields.keys():
-        logger.warning("metric %d %r: what is written as %s is not used", index + 1, name, ", ".join(sorted(map(str, unknown))))
+        logger.warning(
+            "metric %d %r: what is written as %s is not used", index + 1, name, ", ".join(sorted(map(str, unknown)))
+        )
     try:
         return Metric.model_validate(written)
     except ValidationError as error:

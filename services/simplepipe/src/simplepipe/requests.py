@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, delete_from_gateway, push_to_gateway
+from prometheus_client import delete_from_gateway, push_to_gateway
+from prometheus_client.registry import Collector
 
-from simplepipe.exposition import WithoutCreationTimes
+from simplepipe.exposition import Together
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class Request:
     body: bytes = b""
 
 
-def replace(gateway: str, job: str, grouping: Mapping[str, str], *registries: CollectorRegistry) -> Request:
-    """PUT: the group then holds what the registries hold, and nothing else."""
-    collector: Any = WithoutCreationTimes(*registries)
+def replace(gateway: str, job: str, grouping: Mapping[str, str], *collectors: Collector) -> Request:
+    """PUT: the group then holds what these show, and nothing else."""
+    collector: Any = Together(*collectors)
     return _kept(lambda keep: push_to_gateway(gateway, job, collector, dict(grouping), handler=keep))
 
 
