@@ -2,6 +2,8 @@
 
 from simplepipe.asynchronous import AsyncJob, AsyncMetricCollector
 from simplepipe.collector import MetricCollector
+from simplepipe.core.metric import Metric, MetricType
+from simplepipe.core.parsing import parse_metrics
 from simplepipe.errors import (
     GatewayRefused,
     GatewayUnavailable,
@@ -12,10 +14,9 @@ from simplepipe.errors import (
     Problem,
     SimplepipeError,
 )
+from simplepipe.files import load_metrics_from_file
 from simplepipe.gateway import Tls
 from simplepipe.job import Job
-from simplepipe.metric import Metric, MetricType
-from simplepipe.parsing import load_metrics_from_file, parse_metrics
 
 __all__ = [
     "AsyncJob",

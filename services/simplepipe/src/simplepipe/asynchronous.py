@@ -13,16 +13,17 @@ from typing import Any, TypeVar
 
 import httpx
 
-from simplepipe import requests
 from simplepipe.answers import clock_of, groups_of, hides_groups
+from simplepipe.core import requests
+from simplepipe.core.exposition import instruments_of
+from simplepipe.core.metric import Metric
+from simplepipe.core.names import checked_grouping, checked_job
+from simplepipe.core.parsing import parse_metrics
+from simplepipe.core.requests import Request
 from simplepipe.errors import GatewayRefused, GatewayUnavailable, SimplepipeError
-from simplepipe.exposition import instruments_of
+from simplepipe.files import load_metrics_from_file
 from simplepipe.gateway import Gateway, Tls, check, failure
 from simplepipe.live import LiveMetrics
-from simplepipe.metric import Metric
-from simplepipe.names import checked_grouping, checked_job
-from simplepipe.parsing import load_metrics_from_file, parse_metrics
-from simplepipe.requests import Request
 
 logger = logging.getLogger(__name__)
 _Coroutine = TypeVar("_Coroutine", bound=Callable[..., Awaitable[Any]])

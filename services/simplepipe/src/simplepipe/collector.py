@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 
 import httpx
 
-from simplepipe import requests
-from simplepipe.exposition import instruments_of
+from simplepipe.core import requests
+from simplepipe.core.exposition import instruments_of
+from simplepipe.core.metric import Metric
+from simplepipe.core.names import checked_grouping, checked_job
+from simplepipe.core.parsing import parse_metrics
+from simplepipe.files import load_metrics_from_file
 from simplepipe.gateway import Gateway, Tls
 from simplepipe.job import Job
 from simplepipe.live import decorated
-from simplepipe.metric import Metric
-from simplepipe.names import checked_grouping, checked_job
-from simplepipe.parsing import load_metrics_from_file, parse_metrics
 from simplepipe.sending import send
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

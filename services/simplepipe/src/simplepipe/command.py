@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from simplepipe import settings
+from simplepipe.core.exposition import instruments_of, text_of
+from simplepipe.core.names import checked_grouping, checked_job
 from simplepipe.errors import GatewayRefused, GatewayUnavailable, InvalidArgument, SimplepipeError
-from simplepipe.exposition import instruments_of, text_of
-from simplepipe.names import checked_grouping, checked_job
-from simplepipe.parsing import load_metrics_from_file
+from simplepipe.files import load_metrics_from_file
 
 UNAVAILABLE, USAGE, INVALID, REFUSED = 1, 2, 3, 4
 _EPILOG = """\

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from simplepipe.core.requests import Request
 from simplepipe.errors import GatewayRefused, GatewayUnavailable, InvalidArgument
-from simplepipe.requests import Request
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 5.0

@@ -10,10 +10,10 @@ from types import TracebackType
 import httpx
 
 from simplepipe.answers import clock_of, groups_of, hides_groups
+from simplepipe.core.requests import Request
 from simplepipe.errors import GatewayRefused, GatewayUnavailable, SimplepipeError
 from simplepipe.gateway import Gateway
 from simplepipe.live import LiveMetrics
-from simplepipe.requests import Request
 from simplepipe.sending import send
 
 logger = logging.getLogger(__name__)

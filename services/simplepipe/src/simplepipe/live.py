@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry, Gauge
 from pydantic import ValidationError
 
-from simplepipe import claims, requests
+from simplepipe.core import claims, requests
+from simplepipe.core.exposition import Instruments
+from simplepipe.core.metric import Metric, MetricType
+from simplepipe.core.names import CLAIM, checked_job
+from simplepipe.core.parsing import problems_of
 from simplepipe.errors import InvalidArgument, InvalidMetrics, SimplepipeError
-from simplepipe.exposition import Instruments
-from simplepipe.metric import Metric, MetricType
-from simplepipe.names import CLAIM, checked_job
-from simplepipe.parsing import problems_of
 
 RUN_TIME = "run_time_seconds"
 SUCCEEDED = "run_succeeded"

@@ -6,8 +6,8 @@ import time
 
 import httpx
 
+from simplepipe.core.requests import Request
 from simplepipe.gateway import Gateway, check, failure
-from simplepipe.requests import Request
 
 
 def send(client: httpx.Client, gateway: Gateway, request: Request) -> httpx.Response:

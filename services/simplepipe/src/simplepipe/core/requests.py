@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import delete_from_gateway, push_to_gateway
 from prometheus_client.registry import Collector
 
-from simplepipe.exposition import Together
+from simplepipe.core.exposition import Together
 
 
 @dataclass(frozen=True)

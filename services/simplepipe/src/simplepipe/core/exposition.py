@@ -9,8 +9,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from simplepipe.core.metric import Metric, MetricType
 from simplepipe.errors import InvalidMetrics, Problem
-from simplepipe.metric import Metric, MetricType
 
 _OBSERVED = (MetricType.SUMMARY, MetricType.HISTOGRAM)
 

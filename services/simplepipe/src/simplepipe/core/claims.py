@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from simplepipe.core.names import CLAIM
 from simplepipe.errors import JobInUse
-from simplepipe.names import CLAIM
 
 
 @dataclass(frozen=True)

@@ -1,42 +1,24 @@
-"""From a file or a list to metrics: all of them are right, or none is given."""
+"""From a list or its JSON to metrics: all of them are right, or none is given."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from simplepipe.core.metric import Metric
 from simplepipe.errors import InvalidFile, InvalidMetrics, Problem
-from simplepipe.metric import Metric
 
 logger = logging.getLogger(__name__)
 _FORMAT = 'write a JSON list, as in [{"name": "a", "description": "b", "value": 1, "metric_type": "gauge"}]'
-_LARGEST_BYTES = 64 * 1024 * 1024
 _SAID = {
     "missing": "is missing: add it",
     "string_type": "is {input!r}: write text",
     "value_error": "is {input!r}: {reason}",
 }
-
-
-def load_metrics_from_file(fp: str | PathLike[str]) -> list[Metric]:
-    """The metrics of a `.json` file. Raises InvalidFile and InvalidMetrics, which are ValueErrors."""
-    file = Path(fp)
-    if file.suffix.lower() != ".json":
-        raise InvalidFile(f"Invalid filetype {file.suffix!r} of {file}: give a .json file")
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_LARGEST_BYTES + 1)
-    except OSError as error:
-        raise InvalidFile(f"cannot read {file}: {error.strerror}") from error
-    if len(content) > _LARGEST_BYTES:
-        raise InvalidFile(f"{file} has more than {_LARGEST_BYTES} bytes: push it in parts, under several jobs")
-    return parse_metrics(_decoded(content, file))
 
 
 def parse_metrics(metrics: Sequence[Any]) -> list[Metric]:
@@ -53,6 +35,15 @@ def parse_metrics(metrics: Sequence[Any]) -> list[Metric]:
     if problems:
         raise InvalidMetrics(problems)
     return made
+
+
+def decoded(content: bytes, called: str) -> Any:
+    """What JSON says; `called` is the file's name. Raises InvalidFile for what is no JSON, or has a name twice."""
+    try:
+        return json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        reason = "too deeply nested" if isinstance(error, RecursionError) else error
+        raise InvalidFile(f"{called} is not JSON: {reason}; {_FORMAT}") from None
 
 
 def problems_of(error: ValidationError, name: object, index: int = 0) -> list[Problem]:
@@ -92,14 +83,6 @@ def _metric(written: Any, index: int) -> Metric:
         return Metric.model_validate(written)
     except ValidationError as error:
         raise InvalidMetrics(problems_of(error, name, index)) from None
-
-
-def _decoded(content: bytes, file: Path) -> Any:
-    try:
-        return json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        reason = "too deeply nested" if isinstance(error, RecursionError) else error
-        raise InvalidFile(f"{file} is not JSON: {reason}; {_FORMAT}") from None
 
 
 def _refuse_constant(name: str) -> Any:

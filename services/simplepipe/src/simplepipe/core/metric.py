@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, Summary
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from simplepipe.names import CLAIM, wrong_label_name, wrong_metric_name
+from simplepipe.core.names import CLAIM, wrong_label_name, wrong_metric_name
 
 
 class MetricType(str, Enum):
