@@ -119,6 +119,8 @@ lock: ## Write compose/locks anew, some minutes a file. ARGS=--upgrade for newer
 		--output-file compose/locks/dev.txt pyproject.toml
 	$(COMPILE) --extra images --constraint compose/locks/process.txt --output-file compose/locks/services.txt pyproject.toml
 	$(COMPILE) --constraint compose/locks/process.txt --output-file compose/locks/protos.txt compose/locks/protos.in
+	$(COMPILE) --constraint compose/locks/process.txt --output-file compose/locks/simplepipe.txt \
+		services/simplepipe/pyproject.toml
 	$(COMPILE) --output-file compose/locks/mlserver.txt compose/locks/mlserver.in
 	$(COMPILE) --output-file compose/locks/triton.txt compose/locks/triton.in
 	$(COMPILE) --output-file compose/locks/kafka.txt compose/locks/kafka.in

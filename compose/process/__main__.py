@@ -15,6 +15,8 @@ from compose.process.first_model import load_and_ask
 from compose.process.stack import Stack
 from compose.prometheus import install as prometheus
 
+_PACKAGES = {"monitoring": prometheus.PROMETHEUS, "pushgateways": prometheus.PUSHGATEWAY}
+"""Programs of Debian's that a profile needs."""
 app = command_line(__doc__, Stack.deployed)
 
 
@@ -25,8 +27,9 @@ def up(
 ) -> None:
     """Start every part, wait until all are ready, and show that a model answers."""
     stack = Stack()
-    if stack.settings.has("monitoring") and prometheus.find("prometheus", stack.home) is None:
-        _install_prometheus(stack)
+    for profile, package in _PACKAGES.items():
+        if stack.settings.has(profile) and prometheus.find(package, stack.home) is None:
+            _install(package, profile, stack)
     for change in remembered.changes(stack.home, "process", stack.settings):
         say(f"changed since it was deployed: {change}")
     started = stack.up()
@@ -49,12 +52,12 @@ def kafka() -> None:
     os.execv(command[0], command)
 
 
-def _install_prometheus(stack: Stack) -> None:
+def _install(package: str, profile: str, stack: Stack) -> None:
     try:
-        prometheus.install(stack.home)
+        prometheus.install(stack.home, package)
     except prometheus.NotInstalled as problem:
-        say(f"prometheus is left out, everything else runs without it: {problem}")
-        say(f"to have it, {prometheus.REMEDY}, and deploy again; or take monitoring out of COMPOSE_PROFILES")
+        say(f"{package} is left out, everything else runs without it: {problem}")
+        say(f"to have it, {prometheus.remedy(package)}, and deploy again; or take {profile} out of COMPOSE_PROFILES")
 
 
 def _short(path: Path) -> Path:

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Final
 
-from compose.process import flow_parts
+from compose.process import flow_parts, pushgateways
 from compose.process.common import digest, url
 from compose.process.home import Home
 from compose.process.program import Program
 from compose.process.settings import Settings
 from compose.prometheus.install import find
-from compose.prometheus.rendering import RULES, TEMPLATE, on_one_host
+from compose.prometheus.rendering import PUSHGATEWAYS, RULES, TEMPLATE, on_one_host
 
 PART: Final = "prometheus"
 _RETENTION: Final = ("--storage.tsdb.retention.time=7d", "--storage.tsdb.retention.size=1GB")
@@ -42,6 +42,7 @@ def config_file(home: Home) -> Path:
     return home.run / "prometheus.yml"
 
 
-def config(settings: Settings) -> str:
+def config(settings: Settings, home: Home) -> str:
     """The content of prometheus.yml. Raises InvalidInput for a setting that is missing."""
-    return on_one_host(TEMPLATE.read_text(), settings.values, settings.host, RULES, flow_parts.PORT_STEP)
+    template = TEMPLATE.read_text() + (PUSHGATEWAYS.read_text() if pushgateways.programs(settings, home) else "")
+    return on_one_host(template, settings.values, settings.host, RULES, flow_parts.PORT_STEP)

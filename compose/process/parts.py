@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from compose.process import broker, flow_parts, monitoring, tracing, usage
+from compose.process import broker, flow_parts, monitoring, pushgateways, tracing, usage
 from compose.process.common import digest, installed, our_code, url
 from compose.process.home import REPOSITORY, Home
 from compose.process.program import Program
@@ -27,6 +27,7 @@ def programs(settings: Settings, home: Home, libpython: Path | None) -> tuple[Pr
         _agent(settings, home, "triton"),
         *flow_parts.programs(settings, home),
         *usage.programs(settings, home),
+        *pushgateways.programs(settings, home),
         *([prometheus] if prometheus else []),
     )
 

@@ -31,7 +31,7 @@ def prepare(settings: Settings, home: Home) -> None:
     write(parts.envoy_config(home), rendering.envoy((_ENVOY / "envoy.yaml").read_text(), values))
     local = Path(settings["LOCAL_MODEL_FOLDER"] or home.samples).absolute()
     write(broker.config_file(home), broker.config(settings))
-    write(monitoring.config_file(home), monitoring.config(settings))
+    write(monitoring.config_file(home), monitoring.config(settings, home))
     if broker.kind(settings) == "apache":
         broker.apache(settings, home).prepare()
     write(parts.agent_config(home), rendering.agent({"samples": home.samples, "models": local}))

@@ -26,7 +26,7 @@ _PREFIXES = (
     "COMPOSE_PROJECT_NAME",
 )
 _PROFILES = "COMPOSE_PROFILES"
-PROFILES = frozenset({"usage", "monitoring", "tracing", "gpu"})
+PROFILES = frozenset({"usage", "monitoring", "tracing", "pushgateways", "simplepipe", "gpu"})
 # About where things are or how commands behave, not about a part.
 _NOT_SETTINGS = frozenset({"SELDON_HOME", "SELDON_VENVS", "SELDON_SAMPLES", "SELDON_DEPLOYMENT"})
 

@@ -1,6 +1,6 @@
-"""`python3 -m compose.prometheus.install`: Debian's Prometheus and promtool.
+"""`python3 -m compose.prometheus.install`: Debian's Prometheus, promtool and Pushgateway.
 
-The package is fetched and unpacked, not installed: it needs no rights and starts no service. A deployment on a machine
+A package is fetched and unpacked, not installed: it needs no rights and starts no service. A deployment on a machine
 that cannot have it takes what is on the PATH; tests never do.
 """
 
@@ -15,9 +15,10 @@ from pathlib import Path
 
 from compose.process.home import Home
 
-PROGRAMS = ("prometheus", "promtool")
-REMEDY = "install Debian's package prometheus, or put prometheus on the PATH"
-TEST_REMEDY = "see that `apt-get download prometheus` works, then run `make setup-dev`"
+PROMETHEUS = "prometheus"
+PUSHGATEWAY = "prometheus-pushgateway"
+PROGRAMS = {PROMETHEUS: ("prometheus", "promtool"), PUSHGATEWAY: ("prometheus-pushgateway",)}
+"""By package."""
 _SECONDS = 120
 """The longest that a step may take."""
 # Without a network it is better to know that soon.
@@ -26,17 +27,26 @@ _APT = ("apt-get", "-qq", *(f"-o{limit}" for limit in _LIMITS))
 
 
 class NotInstalled(Exception):
-    """Why there is no Prometheus, for a person; `REMEDY` is what mends it, `TEST_REMEDY` for tests."""
+    """Why a package is not there, for a person; `remedy` is what mends it, `remedy_for_tests` for tests."""
 
 
-def folder(home: Home) -> Path:
+def remedy(package: str = PROMETHEUS) -> str:
+    return f"install Debian's package {package}, or put {package} on the PATH"
+
+
+def remedy_for_tests(package: str = PROMETHEUS) -> str:
+    return f"see that `apt-get download {package}` works, then run `make setup-dev`"
+
+
+def folder(home: Home, package: str = PROMETHEUS) -> Path:
     """Where the package is unpacked."""
-    return home.venvs / "prometheus"
+    return home.venvs / package
 
 
 def unpacked(name: str, home: Home) -> str | None:
-    """The program out of the package; None when it has not been fetched."""
-    program = folder(home) / "usr" / "bin" / name
+    """The program out of its package; None when that has not been fetched."""
+    package = next(package for package, programs in PROGRAMS.items() if name in programs)
+    program = folder(home, package) / "usr" / "bin" / name
     return str(program) if program.is_file() else None
 
 
@@ -45,13 +55,14 @@ def find(name: str, home: Home) -> str | None:
     return unpacked(name, home) or shutil.which(name)
 
 
-def install(home: Home) -> None:
+def install(home: Home, package: str = PROMETHEUS) -> None:
     """Fetch and unpack the package unless its programs are there. Raises NotInstalled."""
-    if all(unpacked(name, home) for name in PROGRAMS):
+    if all(unpacked(name, home) for name in PROGRAMS[package]):
         return
-    print(f"prometheus: fetching Debian's package into {folder(home)}", flush=True)
+    target = folder(home, package)
+    print(f"{package}: fetching Debian's package into {target}", flush=True)
     try:
-        _fetch(folder(home))
+        _fetch(package, target)
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip()
         # Beside warnings that have nothing to do with it.
@@ -60,28 +71,30 @@ def install(home: Home) -> None:
 
 
 def main() -> int:
-    try:
-        install(Home.of(os.environ))
-    except NotInstalled as problem:
-        print(f"prometheus: {problem}\nprometheus: not there, so its tests will fail: {TEST_REMEDY}", file=sys.stderr)
-    else:
-        print("prometheus: there", flush=True)
+    for package in PROGRAMS:
+        try:
+            install(Home.of(os.environ), package)
+        except NotInstalled as problem:
+            print(f"{package}: {problem}", file=sys.stderr)
+            print(f"{package}: not there, so its tests will fail: {remedy_for_tests(package)}", file=sys.stderr)
+        else:
+            print(f"{package}: there", flush=True)
     return 0
 
 
-def _fetch(target: Path) -> None:
+def _fetch(package: str, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target) as download:
         try:
-            _run(*_APT, "download", "prometheus", where=download)
+            _run(*_APT, "download", package, where=download)
         except subprocess.CalledProcessError:
             # A new machine has no package lists, and making the machine's takes rights that not everybody has.
             own = _own_lists(Path(download))
             _run(*_APT, *own, "update", where=download)
-            _run(*_APT, *own, "download", "prometheus", where=download)
+            _run(*_APT, *own, "download", package, where=download)
         fresh = Path(download) / "fresh"
-        for package in Path(download).glob("*.deb"):
-            _run("dpkg-deb", "-x", str(package), str(fresh), where=download)
+        for file in Path(download).glob("*.deb"):
+            _run("dpkg-deb", "-x", str(file), str(fresh), where=download)
         # What was broken off half-way is not taken for the whole.
         shutil.rmtree(target / "usr", ignore_errors=True)
         (fresh / "usr").rename(target / "usr")

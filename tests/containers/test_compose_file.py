@@ -11,14 +11,15 @@ import yaml
 from dotenv import dotenv_values
 
 from compose.process.home import REPOSITORY
+from compose.process.settings import PROFILES
 
 FILE = REPOSITORY / "docker-compose.yml"
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 SETTINGS = dotenv_values(REPOSITORY / ".env", interpolate=False)
 OF_MAKE = {"DATAFLOW_MORE", "MODELGATEWAY_MORE", "PIPELINEGATEWAY_MORE"}
-ENDS_BY_ITSELF = {"samples"}
-WITHOUT_A_PORT = {"hodometer"}
+ENDS_BY_ITSELF = {"samples", "simplepipe"}
+WITHOUT_A_PORT = {"hodometer", "simplepipe"}
 OURS = [name for name, service in SERVICES.items() if str(service["image"]).startswith("seldon-mesh/")]
 
 
@@ -26,7 +27,7 @@ def test_the_parts_of_the_issue_are_all_there() -> None:
     assert SERVICES.keys() >= {
         "envoy", "scheduler", "agent-mlserver", "mlserver", "agent-triton", "triton", "modelgateway", "pipelinegateway",
         "dataflow", "hodometer", "hodometer-receiver", "kafka", "prometheus", "grafana", "otel-collector",
-        "jaeger-all-in-one",
+        "jaeger-all-in-one", "pushgateway-alice", "pushgateway-bob", "simplepipe",
     }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def test_compose_takes_the_file(program: str) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
-        "COMPOSE_PROFILES": "usage,monitoring,tracing,gpu",
+        "COMPOSE_PROFILES": ",".join(PROFILES),
     }
     if (
         shutil.which(command[0]) is None

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from compose.prometheus.install import TEST_REMEDY
-from compose.prometheus.rendering import RULES, TEMPLATE, on_one_host
+from compose.prometheus.install import remedy_for_tests
+from compose.prometheus.rendering import PUSHGATEWAYS, RULES, TEMPLATE, on_one_host
 from shared.errors import InvalidInput
 from tests.peers.prometheus import program
 
@@ -19,6 +19,7 @@ VALUES = {
     "AGENT_MLSERVER_METRICS_PORT": "9006", "AGENT_TRITON_METRICS_PORT": "9007", "PIPELINEGATEWAY_METRICS_PORT": "9009",
     "ENVOY_CONTROL_PORT": "9003", "SCHEDULER_HEALTH_PORT": "9014", "MODELGATEWAY_HEALTH_PORT": "9015",
     "DATAFLOW_HEALTH_PORT": "9016", "SERVER_MLSERVER_METRICS_PORT": "8084",
+    "PUSHGATEWAY_ALICE_PORT": "9191", "PUSHGATEWAY_BOB_PORT": "9192",
 }  # fmt: skip
 UNIT_TESTS = """\
 rule_files: [{rules}]
@@ -110,6 +111,25 @@ def test_every_target_says_where_it_belongs() -> None:
             assert set(entry["labels"]) == {"namespace", "pod", "container"}
 
 
+def test_pushgateways_are_asked_for_their_users(tmp_path: Path) -> None:
+    """Pushed series keep their job, and nobody passes for another user."""
+    configuration = on_one_host(TEMPLATE.read_text() + PUSHGATEWAYS.read_text(), VALUES, "127.0.0.1", RULES, 100)
+    file = tmp_path / "prometheus.yml"
+    file.write_text(configuration)
+    judged("check", "config", str(file))
+    asked = {job["job_name"]: job for job in yaml.safe_load(configuration)["scrape_configs"]}
+    for user, port in (("alice", 9191), ("bob", 9192)):
+        job = asked[f"pushgateway-{user}"]
+        (target,) = job["static_configs"]
+        assert job["honor_labels"] is True
+        assert target["targets"] == [f"127.0.0.1:{port}"]
+        assert target["labels"] == {
+            "namespace": "seldon-mesh", "pod": f"pushgateway-{user}-0", "container": "pushgateway", "user": user,
+        }  # fmt: skip
+        forced = {rule["target_label"]: rule["replacement"] for rule in job["metric_relabel_configs"][:-1]}
+        assert forced == target["labels"]
+
+
 def test_a_missing_setting_is_named() -> None:
     fewer = {name: value for name, value in VALUES.items() if name != "ENVOY_CONTROL_PORT"}
     with pytest.raises(InvalidInput, match=r"ENVOY_CONTROL_PORT: add it to \.env"):
@@ -120,9 +140,10 @@ def test_containers_fill_in_the_same_template(tmp_path: Path) -> None:
     """The script that containers start with, up to where it becomes Prometheus."""
     script = tmp_path / "start"
     text = START.read_text().replace("/tmp/", f"{tmp_path}/").replace("exec prometheus", "echo")
-    script.write_text(text.replace("/etc/seldon-prometheus/prometheus.yml", str(TEMPLATE)))
-    hosts = {name: name.removesuffix("_HOST").lower().replace("_", "-")
-             for name in set(re.findall(r"\$\{(\w+_HOST)\}", TEMPLATE.read_text()))}  # fmt: skip
+    script.write_text(text.replace("/etc/seldon-prometheus/", f"{TEMPLATE.parent}/"))
+    both = TEMPLATE.read_text() + PUSHGATEWAYS.read_text()
+    names = set(re.findall(r"\$\{(\w+_HOST)\}", both))
+    hosts = {name: name.removesuffix("_HOST").lower().replace("_", "-") for name in names}
     environment = {"PATH": os.environ["PATH"], **VALUES, **hosts, "PROMETHEUS_RULES": str(RULES)}
     subprocess.run(["sh", str(script)], env=environment, check=True, capture_output=True)
     filled = tmp_path / "prometheus.yml"
@@ -130,6 +151,11 @@ def test_containers_fill_in_the_same_template(tmp_path: Path) -> None:
     assert targets(filled.read_text())["agent"] == [
         "agent-mlserver:9006", "agent-triton:9007", "pipelinegateway:9009",
     ]  # fmt: skip
+    assert "pushgateway-alice" not in targets(filled.read_text())
+    with_them = {**environment, "COMPOSE_PROFILES": "usage,pushgateways"}
+    subprocess.run(["sh", str(script)], env=with_them, check=True, capture_output=True)
+    judged("check", "config", str(filled))
+    assert targets(filled.read_text())["pushgateway-bob"] == ["pushgateway-bob:9192"]
     del environment["SCHEDULER_HOST"]
     done = subprocess.run(["sh", str(script)], env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 1
@@ -148,5 +174,5 @@ def test_rules_say_what_they_should(tmp_path: Path) -> None:
 
 def test_a_missing_program_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SELDON_VENVS", str(tmp_path))
-    with pytest.raises(RuntimeError, match=f"no promtool found: {TEST_REMEDY}"):
+    with pytest.raises(RuntimeError, match=f"no promtool found: {remedy_for_tests()}"):
         program("promtool")

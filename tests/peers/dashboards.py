@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).resolve().parents[2] / "compose" / "grafana" / "dashboards"
-_VARIABLES = {"$interval": "1m", "$namespace": ".*", "$pod": ".*", "$envoy_cluster_name": ".*", "$pipeline": ".*"}
+_VARIABLES = {"$interval": "1m", "$namespace": ".*", "$pod": ".*", "$envoy_cluster_name": ".*", "$pipeline": ".*",
+              "$user": ".*", "$job": ".*", "$model": ".*"}  # fmt: skip
 
 
 class Query(NamedTuple):
@@ -15,15 +16,15 @@ class Query(NamedTuple):
     expression: str
 
 
-def dashboards() -> dict[str, dict[str, Any]]:
-    """By title."""
-    read = [json.loads(file.read_text()) for file in sorted(FOLDER.rglob("*.json"))]
+def dashboards(folder: str = "") -> dict[str, dict[str, Any]]:
+    """By title; those of one folder, or all."""
+    read = [json.loads(file.read_text()) for file in sorted((FOLDER / folder).rglob("*.json"))]
     return {dashboard["title"]: dashboard for dashboard in read}
 
 
-def queries() -> Iterator[Query]:
+def queries(folder: str = "") -> Iterator[Query]:
     """Every query, its variables at `All`."""
-    for title, dashboard in dashboards().items():
+    for title, dashboard in dashboards(folder).items():
         for panel in dashboard["panels"]:
             for target in panel.get("targets", ()):
                 expression = target["expr"]

@@ -91,6 +91,25 @@ def test_one_switch_takes_prometheus_away_and_changes_no_other_part(unpacked: Pa
     assert differences(programs(unpacked, COMPOSE_PROFILES="usage"), programs(unpacked)) == {"prometheus"}
 
 
+def test_one_switch_adds_a_pushgateway_for_each_user(unpacked: Path) -> None:
+    """Prometheus asks them, and nothing that is not there; no other part changes."""
+    home = Home.of({}, root=unpacked)
+    profiles = "usage,monitoring,pushgateways"
+    assert differences(programs(unpacked), programs(unpacked, COMPOSE_PROFILES=profiles)) == set()
+    with_them = settings.load({**USUAL, "COMPOSE_PROFILES": profiles})
+    assert "pushgateway" not in monitoring.config(with_them, home)
+    executable(install.folder(home, install.PUSHGATEWAY) / "usr" / "bin" / "prometheus-pushgateway")
+    made = programs(unpacked, COMPOSE_PROFILES=profiles, SELDON_PORT_OFFSET="5", BIND_HOST="::1")
+    assert programs(unpacked, SELDON_PORT_OFFSET="5", BIND_HOST="::1").keys() ^ made.keys() == {
+        "pushgateway-alice", "pushgateway-bob",
+    }  # fmt: skip
+    assert "--web.listen-address=[::1]:9197" in made["pushgateway-bob"].command
+    assert made["pushgateway-alice"].ready_url == "http://[::1]:9196/-/ready"
+    assert [made[f"pushgateway-{user}"].ports for user in ("alice", "bob")] == [(9196,), (9197,)]
+    assert "127.0.0.1:9192" in monitoring.config(with_them, home)
+    assert "pushgateway" not in monitoring.config(settings.load(USUAL), home)
+
+
 def test_a_group_of_parts_that_there_is_not_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="invalid COMPOSE_PROFILES 'usages': name some of gpu, monitoring"):
         programs(tmp_path, COMPOSE_PROFILES="monitoring, usages")
@@ -110,10 +129,10 @@ def test_a_changed_configuration_restarts_prometheus(unpacked: Path) -> None:
     home = Home.of({}, root=unpacked)
     home.run.mkdir()
     written = monitoring.config_file(home)
-    written.write_text(monitoring.config(settings.load(USUAL)))
+    written.write_text(monitoring.config(settings.load(USUAL), home))
     before = programs(unpacked)["prometheus"]
     assert programs(unpacked)["prometheus"] == before
-    written.write_text(monitoring.config(settings.load({**USUAL, "DATAFLOW_REPLICAS": "2"})))
+    written.write_text(monitoring.config(settings.load({**USUAL, "DATAFLOW_REPLICAS": "2"}), home))
     assert programs(unpacked)["prometheus"] != before
 
 
@@ -181,7 +200,7 @@ def test_deploying_says_what_is_missing_and_goes_on(
     up(samples=False)
     said = capsys.readouterr().out
     assert "prometheus is left out, everything else runs without it: E: no servers here\n" in said
-    assert install.REMEDY in said
+    assert install.remedy() in said
     assert "hodometer" in said
     started = next(line for line in said.splitlines() if line.startswith("started"))
     assert "prometheus" not in started

@@ -19,6 +19,7 @@ from tests.system.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERS_PORT_OFFSET = 15_000
+PROFILES = {"COMPOSE_PROFILES": "usage,monitoring,tracing,pushgateways"}
 HOME = ROOT / ".seldon" / (f"system-test-{WORKER}" if WORKER else "system-test")
 
 
@@ -36,11 +37,11 @@ def deployment() -> Iterator[Deployment]:
 
 
 def _processes() -> Deployed:
-    return Stack(home=HOME, port_offset=deployment_offset(), installed_in=ROOT / ".seldon")
+    return Stack(home=HOME, port_offset=deployment_offset(), env=PROFILES, installed_in=ROOT / ".seldon")
 
 
 def _containers() -> Deployed:
-    stack = ContainerStack(HOME, CONTAINERS_PORT_OFFSET, installed_in=ROOT / ".seldon")
+    stack = ContainerStack(HOME, CONTAINERS_PORT_OFFSET, PROFILES, installed_in=ROOT / ".seldon")
     stack.build()
     stack.leave_out_what_cannot_be_had()
     return stack

@@ -119,7 +119,7 @@ def _checked_url(address: str) -> str:
     fix = "give host:port or http(s)://host:port"
     if not isinstance(address, str) or not address.strip() or any(c.isspace() for c in address.strip()):
         raise InvalidArgument("address of the Pushgateway", address, fix)
-    written = address.strip().rstrip("/")
+    written = address.strip()
     # `localhost:9091` has a scheme too, by the letter of the standard.
     url = written if "://" in written else f"http://{written}"
     try:
@@ -141,4 +141,4 @@ def _checked_url(address: str) -> str:
             f"{parts.scheme}://...@{parts.hostname}",
             "give user and password beside it, not in it",
         )
-    return url
+    return url.rstrip("/")

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from simplepipe.core import claims, requests
 from simplepipe.core.exposition import Instruments
 from simplepipe.core.metric import Metric, MetricType
-from simplepipe.core.names import CLAIM, checked_job
+from simplepipe.core.names import CLAIM, HOST_LABEL, RUN_LABEL, checked_job
 from simplepipe.core.parsing import problems_of
 from simplepipe.errors import InvalidArgument, InvalidMetrics, SimplepipeError
 
@@ -49,7 +49,7 @@ class LiveMetrics:
         self._own = CollectorRegistry()
         self._run_time = Gauge(RUN_TIME, "Seconds that the run took, or has taken so far", registry=self._own)
         self._lease_seconds = max(every * _PUSHES_IN_A_LEASE, _SHORTEST_LEASE_SECONDS)
-        labels = ("run", "host")
+        labels = (RUN_LABEL, HOST_LABEL)
         help_text = "Seconds after its last push for which this run holds the job; 0 when it has ended"
         self._lease = Gauge(CLAIM, help_text, labels, registry=self._own).labels(self.run, socket.gethostname())
         self._lease.set(self._lease_seconds)
@@ -78,7 +78,7 @@ class LiveMetrics:
 
     def info(self, name: str, value: Mapping[str, str], description: str = "") -> None:
         """Say something in words, as labels of `<name>_info`."""
-        self._take(name, dict(value), description, MetricType.INFO, None)
+        self._take(name, value, description, MetricType.INFO, None)
 
     @contextmanager
     def timed(self, name: str, description: str = "") -> Iterator[None]:
@@ -134,8 +134,14 @@ class LiveMetrics:
             raise self._lost
         if name in (RUN_TIME, SUCCEEDED):
             raise InvalidArgument("metric", name, "a live job sets this one itself: take another name")
-        written = {"name": name, "description": description, "value": value, "metric_type": kind.value,
-                   "labels": dict(labels or {}), "buckets": None if buckets is None else list(buckets)}  # fmt: skip
+        written = {
+            "name": name,
+            "description": description,
+            "value": dict(value) if isinstance(value, Mapping) else value,
+            "metric_type": kind.value,
+            "labels": dict(labels or {}),
+            "buckets": None if buckets is None else list(buckets),
+        }
         try:
             metric = Metric.model_validate(written)
         except ValidationError as error:

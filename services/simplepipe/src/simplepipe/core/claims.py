@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simplepipe.core.names import CLAIM
+from simplepipe.core.names import CLAIM, HOST_LABEL, RUN_LABEL
 from simplepipe.errors import JobInUse
 
 
@@ -42,7 +42,7 @@ def claim_in(answer: Any, job: str, grouping: Mapping[str, str], now: float) -> 
         for metric in _list(_of(_of(group, CLAIM), "metrics")):
             written = _of(metric, "labels")
             age = now - _number(pushed[0] if pushed else None)
-            return Claim(str(_of(written, "run")), str(_of(written, "host")), _number(metric), max(age, 0.0))
+            return Claim(str(_of(written, RUN_LABEL)), str(_of(written, HOST_LABEL)), _number(metric), max(age, 0.0))
     return None
 
 

@@ -10,8 +10,11 @@ from simplepipe.errors import InvalidArgument
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OF_THE_GATEWAY = frozenset({"push_time_seconds", "push_failure_time_seconds"})
-CLAIM = "simplepipe_job_lease_seconds"
+OWN_PREFIX = "simplepipe_"
+CLAIM = f"{OWN_PREFIX}job_lease_seconds"
 """The metric by which a live job holds its name."""
+RUN_LABEL, HOST_LABEL = f"{OWN_PREFIX}run", f"{OWN_PREFIX}host"
+"""Of that metric. A Pushgateway puts the grouping key over every metric's labels, so none may have these names."""
 
 
 def wrong_metric_name(name: str) -> str:
@@ -27,6 +30,8 @@ def wrong_label_name(name: str) -> str:
         return "write letters, digits and underscores, and no digit first"
     if name.startswith("__"):
         return "names that begin with two underscores belong to Prometheus"
+    if name.startswith(OWN_PREFIX):
+        return f"names that begin with {OWN_PREFIX} are for live jobs: take another name"
     if name == "job":
         return "the job's name is given with the push: take another name"
     return ""
