@@ -1,6 +1,5 @@
 """Pushgateways that are away, come back, ask for a password, or speak TLS."""
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers import pushgateway
+from tests.peers.certificates import write_pair
 from tests.peers.ports import free_port
 from tests.peers.pushgateway import Pushgateway
 from tests.simplepipe.environment import Interpreter, Raised
@@ -21,15 +21,10 @@ HASH = "$2b$04$L9LOYcF/XGkaUT5uUx8DR./XF8tiid7gDK7SVnn3DNHeO1T.bkOMS"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Of this machine, signed by itself, and its key."""
+    """Of this machine, with its authority, and its key."""
     folder = tmp_path_factory.mktemp("certificate")
     crt, key = folder / "crt.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(crt)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    write_pair("127.0.0.1", crt, key)
     return crt, key
 
 
