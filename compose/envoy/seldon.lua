@@ -1,6 +1,7 @@
--- Two things a request needs that routes cannot do:
+-- Three things a request needs that routes cannot do:
 --   1. REST calls without the header `seldon-model` get it from their path, so that they find their route.
 --   2. gRPC calls get the model name inside their messages replaced by the internal one, `<model>_<version>`.
+--   3. Calls of the version 1 protocols find the gateway that speaks them, whatever model they name.
 -- A message is changed in its first bytes only; the tensors that follow pass through untouched and unbuffered.
 
 local MODEL_NAME = 0x0a     -- field 1, length-delimited: model_name, or name in metadata and ready requests
@@ -97,11 +98,29 @@ local function rename_messages(handle, internal)
   end
 end
 
+local VERSION_1_SCOPE = ".v1"  -- no model or pipeline can be named so
+-- Starts of the paths of these protocols, and of no other call.
+local VERSION_1 = { "/api/v", "/v1/models/", "/seldon/", "/seldon.protos.", "/tensorflow.serving." }
+
+local function is_version_1(path)
+  for _, start in ipairs(VERSION_1) do
+    if string.sub(path, 1, #start) == start then return true end
+  end
+  return false
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
+  local path = headers:get(":path")
+  if is_version_1(path) then
+    local model = headers:get("seldon-model")
+    if model and headers:get("seldon-deployment") == nil then headers:add("seldon-deployment", model) end
+    headers:replace("seldon-model", VERSION_1_SCOPE)
+    return
+  end
   if headers:get("seldon-model") == nil then
-    local model = string.match(headers:get(":path"), "^/v2/models/([^/?]+)")
-    local pipeline = string.match(headers:get(":path"), "^/v2/pipelines/([^/?]+)")
+    local model = string.match(path, "^/v2/models/([^/?]+)")
+    local pipeline = string.match(path, "^/v2/pipelines/([^/?]+)")
     if model then
       headers:add("seldon-model", model)
     elseif pipeline then

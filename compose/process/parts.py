@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from compose.process import broker, flow_parts, monitoring, pushgateways, tracing, usage
+from compose.process import broker, flow_parts, monitoring, pushgateways, tracing, usage, version1
 from compose.process.common import digest, installed, our_code, url
 from compose.process.home import REPOSITORY, Home
 from compose.process.program import Program
@@ -26,6 +26,7 @@ def programs(settings: Settings, home: Home, libpython: Path | None) -> tuple[Pr
         _agent(settings, home, "mlserver"),
         _agent(settings, home, "triton"),
         *flow_parts.programs(settings, home),
+        *version1.programs(settings, home),
         *usage.programs(settings, home),
         *pushgateways.programs(settings, home),
         *([prometheus] if prometheus else []),
@@ -105,16 +106,17 @@ def _mlserver(settings: Settings, home: Home) -> Program:
     ports = {kind: settings.port(f"SERVER_MLSERVER_{kind}_PORT") for kind in ("HTTP", "GRPC", "METRICS")}
     return Program(
         name="mlserver",
-        command=(str(home.program("mlserver", "mlserver")), "start", str(model_repository(home, "mlserver"))),
+        command=(str(home.python("mlserver")), *version1.MLSERVER, "start", str(model_repository(home, "mlserver"))),
         # MLServer takes a settings.json in its working folder for its own, so this one has to be empty of them.
         directory=home.agent("mlserver"),
         ready_url=url(settings, settings.port("SERVER_MLSERVER_HTTP_PORT"), "/v2/health/ready"),
-        ports=tuple(ports.values()),
+        ports=(*ports.values(), settings.port(version1.METRICS_PORT)),
         environment={
             "MLSERVER_HOST": settings.bind_host,
             **{f"MLSERVER_{kind}_PORT": str(port) for kind, port in ports.items()},
             **settings.starting_with("MLSERVER_"),
             **tracing.mlserver_environment(settings),
+            **version1.runtime(settings),
             "SELDON_INSTALLED": installed(home, "mlserver"),
         },
     )

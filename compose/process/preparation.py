@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from compose.process import broker, monitoring, parts, rendering, tracing
+from compose.process import broker, monitoring, parts, rendering, tracing, version1
 from compose.process.home import REPOSITORY, Home
 from compose.process.settings import Settings
 
@@ -25,6 +25,7 @@ def prepare(settings: Settings, home: Home) -> None:
         "ENVOY_LUA_DIR": str(_ENVOY),
         "SCHEDULER_XDS_HOST": settings.host,
         **tracing.envoy_values(settings),
+        **version1.envoy_values(settings),
     }
     if traced is not None:
         write(tracing.config_file(home), tracing.file_content(traced))

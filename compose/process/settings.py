@@ -22,11 +22,12 @@ _PREFIXES = (
     "DATAFLOW_",
     "MODELGATEWAY_",
     "PIPELINEGATEWAY_",
+    "V1_GATEWAY_",
     "SELDON_",
     "COMPOSE_PROJECT_NAME",
 )
 _PROFILES = "COMPOSE_PROFILES"
-PROFILES = frozenset({"usage", "monitoring", "tracing", "pushgateways", "simplepipe", "gpu"})
+PROFILES = frozenset({"usage", "monitoring", "tracing", "pushgateways", "simplepipe", "gpu", "v1"})
 # About where things are or how commands behave, not about a part.
 _NOT_SETTINGS = frozenset({"SELDON_HOME", "SELDON_VENVS", "SELDON_SAMPLES", "SELDON_DEPLOYMENT"})
 

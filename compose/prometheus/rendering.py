@@ -16,6 +16,7 @@ RULES: Final = Path(__file__).with_name("rules.yml")
 HOSTS: Final = (
     "AGENT_MLSERVER_HOST", "AGENT_TRITON_HOST", "PIPELINEGATEWAY_HOST", "ENVOY_HOST", "SCHEDULER_HOST",
     "MODELGATEWAY_HOST", "DATAFLOW_HOST", "SERVER_MLSERVER_HOST", "PUSHGATEWAY_ALICE_HOST", "PUSHGATEWAY_BOB_HOST",
+    "V1_GATEWAY_HOST",
 )  # fmt: skip
 """Names that the template uses beside those of `.env`."""
 _REPLICATED: Final = {

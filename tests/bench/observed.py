@@ -124,6 +124,7 @@ def _bootstrap(settings: Settings, port: int, collector: str, observed: bool) ->
         "ENVOY_BIND_HOST": "127.0.0.1",
         "ENVOY_LUA_DIR": str(_ENVOY),
         "SCHEDULER_XDS_HOST": settings.host,
+        "V1_GATEWAY_HOST": settings.host,
         **tracing.envoy_values(traced),
     }
     configuration = yaml.safe_load(rendering.envoy((_ENVOY / "envoy.yaml").read_text(), values))

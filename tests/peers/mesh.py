@@ -52,6 +52,8 @@ class Mesh:
     """Text of the bootstrap, by what stands there in a deployment."""
     xds_seen_at: int | None = field(default=None, kw_only=True)
     """Port at which Envoy finds the scheduler, when it is not the scheduler's own."""
+    v1_ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()), init=False)
+    """Where the version 1 gateway would be."""
     scheduler: asyncio.subprocess.Process | None = field(default=None, init=False)
     envoy: asyncio.subprocess.Process | None = field(default=None, init=False)
 
@@ -121,6 +123,9 @@ class Mesh:
             ENVOY_LUA_DIR=ROOT / "compose/envoy",
             SCHEDULER_XDS_HOST="127.0.0.1",
             SCHEDULER_XDS_PORT=self.xds_seen_at or self.xds_port,
+            V1_GATEWAY_HOST="127.0.0.1",
+            V1_GATEWAY_HTTP_PORT=self.v1_ports[0],
+            V1_GATEWAY_GRPC_PORT=self.v1_ports[1],
             **self._tracing(),
         )
 

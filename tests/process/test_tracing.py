@@ -62,7 +62,8 @@ def test_another_ratio_restarts_what_reads_it(tmp_path: Path) -> None:
 )
 def test_envoy_gets_its_block_and_its_cluster(endpoint: str, host: str, port: int) -> None:
     made = settings.load({**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
-    values = {**made.values, "ENVOY_BIND_HOST": "h", "ENVOY_LUA_DIR": "/", "SCHEDULER_XDS_HOST": "h"}
+    hosts = dict.fromkeys(("ENVOY_BIND_HOST", "SCHEDULER_XDS_HOST", "V1_GATEWAY_HOST"), "h")
+    values = {**made.values, **hosts, "ENVOY_LUA_DIR": "/"}
     template = (REPOSITORY / "compose" / "envoy" / "envoy.yaml").read_text()
     bootstrap = yaml.safe_load(rendering.envoy(template, {**values, **tracing.envoy_values(made)}))
     (cluster,) = [each for each in bootstrap["static_resources"]["clusters"] if each["name"] == "otel_collector"]

@@ -25,6 +25,7 @@ _FILE_RUNTIMES = {
 _FOLDER_RUNTIMES = {
     "mlflow": "mlserver_mlflow.MLflowRuntime",
     "alibi-detect": "mlserver_alibi_detect.AlibiDetectRuntime",
+    "seldon-v1": "seldon_v1.runtime.V1Runtime",
 }
 
 

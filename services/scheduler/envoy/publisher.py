@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from services.scheduler.core.envoy.cache import Versioned, versioned
 from services.scheduler.core.envoy.plans import resources
 from services.scheduler.core.envoy.resources import SCOPE, ResourceKey
+from services.scheduler.core.envoy.version1 import version1_resources
 from services.scheduler.core.routing import Plan
 from services.scheduler.envoy.server import XdsServer
 from services.scheduler.metrics import ROUTE_BATCH_PLANS, ROUTE_PLANS_WAITING, ROUTE_UPDATE_SECONDS
@@ -72,7 +73,7 @@ class Publisher:
 
         if first:
             # An Envoy that ran on through our restart must see everything at once, or it would drop what is missing.
-            self._server.apply(changes)
+            self._server.apply(changes | {key: versioned(key, each) for key, each in version1_resources().items()})
             self._server.release()
             refusals = await self._server.settled(_versions(upstreams) | _versions(scopes))
         else:

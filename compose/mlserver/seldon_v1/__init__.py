@@ -1,0 +1,1 @@
+"""A runtime of MLServer for Python classes of the version 1 wrapper: `predict`, `tags`, `metrics` and the like."""
