@@ -46,12 +46,12 @@ def names(tensor: RequestInput) -> list[str]:
 def output(data: Any, class_names: Any, asked_in: str | None) -> ResponseOutput:
     """`asked_in` is the kind of the request's payload; `class_names` gives the names for an answer's shape."""
     if isinstance(data, dict):
-        return _text(json.dumps(data, default=plain), c.JSON, "str")
+        return _text(json.dumps(data, default=plain).encode(), c.JSON, "str")
     if isinstance(data, str):
-        return _text(data, c.STRING, "str")
+        return _text(data.encode(), c.STRING, "str")
     if isinstance(data, bytes | bytearray):
         # As text, because REST has nothing else, and marked so.
-        return _text(base64.b64encode(data).decode(), c.BINARY, "base64")
+        return _text(base64.b64encode(data), c.BINARY, "base64")
     array = as_array(data)
     is_number = np.issubdtype(array.dtype, np.number)
     asked = asked_in or c.TENSOR
@@ -66,18 +66,19 @@ def output(data: Any, class_names: Any, asked_in: str | None) -> ResponseOutput:
         name="output",
         shape=list(array.shape),
         datatype="BYTES" if texts else _DATATYPES[array.dtype.newbyteorder("=")],
-        data=[_text_of(each) for each in array.ravel().tolist()] if texts else array.ravel().tolist(),
+        data=[_bytes_of(each) for each in array.ravel().tolist()] if texts else array.ravel().tolist(),
         parameters=written,
     )
 
 
-def _text(text: str, kind: str, content_type: str) -> ResponseOutput:
+def _text(text: bytes, kind: str, content_type: str) -> ResponseOutput:
     written = Parameters(content_type=content_type, **{c.KIND: kind})
     return ResponseOutput(name="output", shape=[1], datatype="BYTES", data=[text], parameters=written)
 
 
-def _text_of(element: Any) -> str:
-    return element.decode() if isinstance(element, bytes) else str(element)
+def _bytes_of(element: Any) -> bytes:
+    # gRPC takes nothing else, and REST makes text of it.
+    return element if isinstance(element, bytes) else str(element).encode()
 
 
 def plain(value: Any) -> Any:

@@ -53,7 +53,16 @@ class V1Runtime(MLModel):  # type: ignore[misc]
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        return await self._aside(self._answer, payload)
+        try:
+            return await self._aside(self._answer, payload)
+        except MLServerError:
+            raise
+        except Exception as error:
+            # Its own status, where the user's exception has one, as version 1 let them.
+            status = getattr(error, "status_code", 500)
+            status = status if isinstance(status, int) and 400 <= status < 600 else 500
+            sentence = f"class {type(self._user).__name__} failed: {type(error).__name__}: {error}"
+            raise MLServerError(sentence, status) from error
 
     async def _aside(self, function: Any, argument: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, argument)

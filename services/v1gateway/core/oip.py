@@ -98,8 +98,7 @@ def _one(made: ModelInferRequest, message: Message, declared: Declared, name: st
 
 def add_array(made: ModelInferRequest, name: str, given: Array, declared: str) -> Any:
     """The new tensor; `declared` is its datatype, empty for the one that fits. Raises InvalidInput."""
-    found = datatype(given.elements)
-    chosen = declared if declared and (found == "BYTES") == (declared == "BYTES") else found
+    chosen = declared or datatype(given.elements)
     tensor = made.inputs.add(name=name, datatype=chosen, shape=given.shape)
     if chosen == "BYTES":
         tensor.contents.bytes_contents.extend(_bytes(given.elements))
