@@ -45,4 +45,6 @@ def config_file(home: Home) -> Path:
 def config(settings: Settings, home: Home) -> str:
     """The content of prometheus.yml. Raises InvalidInput for a setting that is missing."""
     template = TEMPLATE.read_text() + (PUSHGATEWAYS.read_text() if pushgateways.programs(settings, home) else "")
-    return on_one_host(template, settings.values, settings.host, RULES, flow_parts.PORT_STEP)
+    # A target that is not there would count as one that is down.
+    without = () if settings.has("v1") else ("v1-executor",)
+    return on_one_host(template, settings.values, settings.host, RULES, flow_parts.PORT_STEP, without)

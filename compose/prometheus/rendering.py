@@ -1,6 +1,6 @@
 """Prometheus' configuration, made from its template and the settings of a deployment. Pure text in, text out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -27,15 +27,18 @@ _REPLICATED: Final = {
 """Pod of the first of each to the setting that says how many there are."""
 
 
-def on_one_host(template: str, values: Mapping[str, str], host: str, rules: Path, port_step: int) -> str:
+def on_one_host(
+    template: str, values: Mapping[str, str], host: str, rules: Path, port_step: int, without: Collection[str] = ()
+) -> str:
     """The configuration for plain processes on `host` (an IPv6 address without brackets).
 
-    `values` are the settings of the deployment, and every further replica has its ports `port_step` higher. Raises
-    InvalidInput for a setting that is missing.
+    `values` are the settings of the deployment, and every further replica has its ports `port_step` higher. Jobs
+    in `without` are left out. Raises InvalidInput for a setting that is missing.
     """
     written = f"[{host}]" if ":" in host else host
     filled = _filled(template, {**values, **dict.fromkeys(HOSTS, written), "PROMETHEUS_RULES": str(rules)})
     configuration: dict[str, Any] = yaml.safe_load(filled)
+    configuration["scrape_configs"] = [job for job in configuration["scrape_configs"] if job["job_name"] not in without]
     for job in configuration["scrape_configs"]:
         job["static_configs"] = [
             replica for first in job["static_configs"] for replica in _replicas(first, values, port_step)

@@ -20,9 +20,12 @@ HEADINGS = {
     "Model gateway": "modelgateway",
     "Dataflow engine": "dataflow",
     "Scheduler": "scheduler",
+    "Version 1 gateway": "v1gateway",
     "Envoy: calls to models": "envoy",
 }
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+SAMPLES_OWN = {"mycounter_total", "mygauge", "mytimer_sum"}
+"""What the sample custom-metrics reports about itself."""
 _PYTHON = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
 
 
@@ -67,6 +70,7 @@ def known_samples() -> set[str]:
         known |= {family.name} if family.type != "histogram" else {
             family.name + suffix for suffix in ("_bucket", "_sum", "_count")
         }  # fmt: skip
+    known |= SAMPLES_OWN
     rules = yaml.safe_load(RULES.read_text())["groups"]
     return known | {rule["record"] for group in rules for rule in group["rules"] if "record" in rule}
 

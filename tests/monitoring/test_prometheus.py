@@ -20,6 +20,7 @@ VALUES = {
     "ENVOY_CONTROL_PORT": "9003", "SCHEDULER_HEALTH_PORT": "9014", "MODELGATEWAY_HEALTH_PORT": "9015",
     "DATAFLOW_HEALTH_PORT": "9016", "SERVER_MLSERVER_METRICS_PORT": "8084",
     "PUSHGATEWAY_ALICE_PORT": "9191", "PUSHGATEWAY_BOB_PORT": "9192",
+    "V1_GATEWAY_HTTP_PORT": "8000", "SERVER_MLSERVER_V1_METRICS_PORT": "6000",
 }  # fmt: skip
 UNIT_TESTS = """\
 rule_files: [{rules}]
@@ -89,6 +90,8 @@ def test_plain_processes(tmp_path: Path) -> None:
         "scheduler": ["127.0.0.1:9014"],
         "modelgateway": ["127.0.0.1:9015"],
         "dataflow": ["127.0.0.1:9016"],
+        "v1-executor": ["127.0.0.1:8000"],
+        "v1-models": ["127.0.0.1:6000"],
         "server": ["127.0.0.1:8084"],
     }
 
@@ -102,6 +105,15 @@ def test_further_replicas_have_pods_and_ports_of_their_own(tmp_path: Path) -> No
     (dataflow,) = (j for j in yaml.safe_load(configuration)["scrape_configs"] if j["job_name"] == "dataflow")
     pods = [entry["labels"]["pod"] for entry in dataflow["static_configs"]]
     assert pods == ["seldon-dataflow-engine-0", "seldon-dataflow-engine-1", "seldon-dataflow-engine-2"]
+
+
+def test_version_1_is_asked_every_30_seconds_and_only_where_there_is_a_gateway() -> None:
+    configuration = yaml.safe_load(on_one_host(TEMPLATE.read_text(), VALUES, "127.0.0.1", RULES, 100))
+    jobs = {job["job_name"]: job for job in configuration["scrape_configs"]}
+    for name in ("v1-executor", "v1-models"):
+        assert (jobs[name]["scrape_interval"], jobs[name]["metrics_path"]) == ("30s", "/prometheus")
+    without = on_one_host(TEMPLATE.read_text(), VALUES, "127.0.0.1", RULES, 100, without={"v1-executor"})
+    assert targets(without).keys() == jobs.keys() - {"v1-executor"}
 
 
 def test_every_target_says_where_it_belongs() -> None:

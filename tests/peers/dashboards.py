@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).resolve().parents[2] / "compose" / "grafana" / "dashboards"
-_VARIABLES = {"$interval": "1m", "$namespace": ".*", "$pod": ".*", "$envoy_cluster_name": ".*", "$pipeline": ".*",
-              "$user": ".*", "$job": ".*", "$model": ".*"}  # fmt: skip
+_OF_ALL = (
+    "namespace", "pod", "envoy_cluster_name", "pipeline", "user", "job", "model",
+    "project", "deployment", "predictor", "version", "model_name", "model_image", "model_version",
+)  # fmt: skip
+_VARIABLES = {"interval": "1m", **dict.fromkeys(_OF_ALL, ".*")}
 
 
 class Query(NamedTuple):
@@ -28,6 +31,6 @@ def queries(folder: str = "") -> Iterator[Query]:
         for panel in dashboard["panels"]:
             for target in panel.get("targets", ()):
                 expression = target["expr"]
-                for variable, value in _VARIABLES.items():
-                    expression = expression.replace(variable, value)
+                for variable in sorted(_VARIABLES, key=len, reverse=True):  # "model" begins "model_name"
+                    expression = expression.replace(f"${variable}", _VARIABLES[variable])
                 yield Query(title, panel["title"], expression)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from services.agent.core.inference_counts import OwnCounts
 from services.agent.metrics.endpoint import AgentMetrics
@@ -14,6 +14,8 @@ from services.dataflow import metrics as dataflow
 from services.modelgateway.metrics import GatewayMetrics as ModelGatewayMetrics
 from services.pipelinegateway.metrics import GatewayMetrics as PipelineGatewayMetrics
 from services.scheduler import metrics as scheduler
+from services.v1gateway.core.labels import Model
+from services.v1gateway.metrics import ExecutorMetrics
 
 ENVOY = Path(__file__).resolve().parents[2] / "compose" / "envoy" / "envoy.yaml"
 
@@ -36,6 +38,7 @@ def services() -> dict[str, list[Family]]:
         "modelgateway": _of(model_gateway._collector_to_names),
         "dataflow": _of(vars(dataflow).values()),
         "scheduler": _of(vars(scheduler).values()),
+        "v1gateway": _v1gateway(),
         "envoy": _envoy(),
     }
 
@@ -55,13 +58,27 @@ def _agent() -> list[Family]:
     calls.rest("iris_1", "POST", 200, 0.1)
     metrics = AgentMetrics("mlserver", 0, 1, 0)
     metrics.loaded("iris_1", 1)
-    text = metrics.text(calls.counts(), envoy_up=True).decode()
+    return _shown(metrics.text(calls.counts(), envoy_up=True).decode())
+
+
+def _v1gateway() -> list[Family]:
+    """As `_agent`."""
+    registry = CollectorRegistry()
+    metrics = ExecutorMetrics(registry)
+    of, model = ("d", "p", "v"), Model("m", "i", "v")
+    metrics.served(of, "predictions", "post", "200", 0.1)
+    metrics.asked(of, "predictions", "post", "200", model, 0.1)
+    metrics.told(of, model, 1)
+    return _shown(generate_latest(registry).decode())
+
+
+def _shown(text: str) -> list[Family]:
     helps = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE))
     found = []
     for name, kind in re.findall(r"^# TYPE (seldon\S+) (\S+)$", text, re.MULTILINE):
         sample = re.search(rf"^{name}(?:_sum)?\{{(.*)\}} ", text, re.MULTILINE)
         labels = re.findall(r'(\w+)="', sample[1]) if sample else []
-        found.append(Family(name, kind, tuple(sorted(labels)), helps[name]))
+        found.append(Family(name, kind.replace("untyped", "unknown"), tuple(sorted(labels)), helps[name]))
     return sorted(found)
 
 

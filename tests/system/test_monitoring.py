@@ -129,7 +129,8 @@ def test_every_target_is_up(watched: Prometheus) -> None:
     assert set(watched.targets().values()) == {"up"}, watched.targets()
     jobs = {sample["metric"]["job"] for sample in watched.ask('up{namespace="seldon-mesh",pod!=""}')}
     assert jobs == {
-        "agent", "envoy", "scheduler", "modelgateway", "dataflow", "server", "pushgateway-alice", "pushgateway-bob",
+        "agent", "envoy", "scheduler", "modelgateway", "dataflow", "server", "v1-executor", "v1-models",
+        "pushgateway-alice", "pushgateway-bob",
     }  # fmt: skip
     assert [sample["value"][1] for sample in watched.ask("seldon_agent_envoy_up")] == ["1", "1"]
 
@@ -181,10 +182,14 @@ def test_sums_add_up(watched: Prometheus) -> None:
 
 def test_prometheus_knows_every_family_of_every_service(watched: Prometheus) -> None:
     """What scheduler, gateways and engines show of their own beside the documented families."""
-    types = watched.types()
-    for service, defined in services().items():
-        if service != "envoy":
-            assert {family.name: types.get(family.name) for family in defined} == {f.name: f.type for f in defined}
+    defined = {f.name: f.type for service, each in services().items() if service != "envoy" for f in each}
+
+    def known() -> dict[str, str | None]:
+        types = watched.types()
+        return {name: types.get(name) for name in defined}
+
+    watched.until(lambda: known() == defined)
+    assert known() == defined
 
 
 @pytest.mark.parametrize("server", ["mlserver", "triton"])
