@@ -129,3 +129,13 @@ def test_dashboards_can_be_told_apart_and_find_their_datasource() -> None:
         assert len(set(ids)) == len(ids)
         for target in (target for panel in dashboard["panels"] for target in panel.get("targets", ())):
             assert target["datasource"]["uid"] == source["uid"]
+
+
+def test_grafana_knows_both_dashboards_by_the_ids_of_the_source() -> None:
+    assert dashboards()["Prediction Analytics"]["uid"] == "th6ThPhGz"
+    assert dashboards()["Prediction Analytics"]["refresh"] == "5s"
+    variables = {each["name"] for each in dashboards()["Prediction Analytics"]["templating"]["list"]}
+    assert variables >= {"project", "deployment", "predictor", "version", "model_name", "model_image", "model_version"}
+    assert dashboards()["Custom Metrics Example"]["uid"] == "kHN8Is2Mk"
+    expressions = [query.expression for query in queries() if query.dashboard == "Custom Metrics Example"]
+    assert expressions == ["rate(mytimer_sum[5m])", "mygauge", "mycounter_total"]

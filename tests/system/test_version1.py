@@ -370,7 +370,7 @@ def test_calls_are_counted_once_by_envoy(deployment: Deployment, rest: httpx.Cli
 
     def calls() -> Counter[str]:
         text = httpx.get(f"http://127.0.0.1:{port}/stats/prometheus", timeout=60, trust_env=False).text
-        found = re.findall(r'^envoy_seldon_model_infer_total\{.*[{,]model="([^"]*)".*\} (\d+)$', text, re.MULTILINE)
+        found = re.findall(r'^envoy_seldon_model_infer_total\{.*\bmodel="([^"]*)".*\} (\d+)$', text, re.MULTILINE)
         return sum((Counter({model: int(count)}) for model, count in found), Counter())
 
     predict(rest, "mock-classifier", FIRST)
