@@ -124,3 +124,4 @@ lock: ## Write compose/locks anew, some minutes a file. ARGS=--upgrade for newer
 	$(COMPILE) --output-file compose/locks/mlserver.txt compose/locks/mlserver.in
 	$(COMPILE) --output-file compose/locks/triton.txt compose/locks/triton.in
 	$(COMPILE) --output-file compose/locks/kafka.txt compose/locks/kafka.in
+	$(COMPILE) --output-file compose/locks/wrapper.txt compose/locks/wrapper.in

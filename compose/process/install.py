@@ -57,6 +57,7 @@ _TARGETS = {
     "mlserver": (Layer("mlserver", "mlserver"),),
     "triton": (Layer("triton", "triton"),),
     "kafka": (Layer("kafka", "kafka"),),
+    "wrapper": (Layer("wrapper", "wrapper"),),
 }
 
 
