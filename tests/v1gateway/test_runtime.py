@@ -156,4 +156,8 @@ def test_the_original_wrapper_answers_the_same(served: Served, wrapper: Path) ->
     )
     theirs = dict(zip(names, json.loads(done.stdout.splitlines()[-1]), strict=True))
     ours = {model: [served.predict(model, request) for request in REQUESTS[model]] for model in names}
+    for answer in theirs["everything"]:
+        for metric in answer["meta"]["metrics"]:
+            # It writes into the tags that the class reports which method it asked.
+            assert metric.get("tags", {}).pop("method", "predict") == "predict"
     assert ours == theirs
