@@ -70,9 +70,9 @@ class Destinations:
     async def close(self) -> None:
         await self._channel.close()
 
-    def knows(self, deployment: str) -> bool:
-        """Has it answered before? Only then its name may become a label."""
-        return deployment in self._known
+    def known(self, deployment: str) -> Destination | None:
+        """As it answered before, however long ago. Only then its name may become a label."""
+        return self._known.get(deployment)
 
     async def find(self, deployment: str) -> Destination:
         """A model of this name, else a pipeline; `<name>.pipeline` is the pipeline for certain.

@@ -75,8 +75,9 @@ class Gateway:
 
     def known(self, deployment: str, call: Asked) -> None:
         """Let the metrics name a deployment that has answered before, whatever becomes of this call."""
-        if self._destinations.knows(deployment):
-            call.of = (deployment, *call.of[1:])
+        known = self._destinations.known(deployment)
+        if known is not None:
+            call.of = (deployment, labels.PREDICTOR, labels.of_route(known.route).version)
 
     async def predict(self, deployment: str, message: Message, call: Asked) -> Message:
         """Raises InvalidInput, NotFound, Refused and what else `Destinations` does."""

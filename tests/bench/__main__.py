@@ -14,7 +14,7 @@ from rich.progress import Progress
 from compose.process.broker import config_file as broker_config
 from compose.process.stack import Stack
 from shared.kafka.config import KafkaConfig, load_config
-from tests.bench import hot_path, joins, loading, observed, pipelines, scale
+from tests.bench import hot_path, joins, loading, observed, pipelines, scale, version1
 from tests.bench.bare_envoy import bare_envoy
 from tests.bench.idle import idle_rows
 from tests.bench.load import Target, require_generator
@@ -26,7 +26,7 @@ PORT_OFFSET = 10_000
 OURS = ("scheduler", "agent-mlserver", "agent-triton", "dataflow", "modelgateway", "pipelinegateway")
 THEIRS = ("kafka", "envoy", "mlserver", "triton")
 BROKERS = {"tansu": "Tansu", "apache": "Apache Kafka"}
-PARTS = ("models", "pipelines", "scale")
+PARTS = ("models", "version1", "pipelines", "scale")
 LOADING = "loading"
 """Also measured with the pipelines."""
 SAMPLES = ("sklearn-iris-gs.yaml", "tfsimple1.yaml", "add10.yaml")
@@ -42,6 +42,9 @@ def main() -> None:
         if "models" in chosen.parts:
             with _deployment(console, "tansu") as deployment:
                 rows += _models(deployment, chosen.rounds, chosen.seconds, progress)
+        if "version1" in chosen.parts:
+            with _deployment(console, "tansu") as deployment:
+                rows += version1.measure(deployment, chosen.rounds, chosen.seconds, progress)
         if "pipelines" in chosen.parts:
             for broker in BROKERS:
                 with _deployment(console, broker) as deployment:

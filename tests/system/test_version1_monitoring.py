@@ -4,6 +4,9 @@ A Prometheus with the deployment's own configuration, apart from the intervals: 
 that are half a minute apart.
 """
 
+import os
+import re
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -12,11 +15,13 @@ import yaml
 from compose.process import monitoring
 from compose.process.stack import Stack
 from tests.peers.dashboards import VERSION_1, queries
+from tests.peers.pages import commands, fits
 from tests.peers.prometheus import Prometheus, running
-from tests.system.deployment import Deployment
+from tests.system.deployment import ROOT, Deployment
 from tests.system.test_version1 import FIRST, client, predict
 
 pytestmark = [pytest.mark.system, pytest.mark.monitoring]
+PAGE = ROOT / "docs" / "version1.md"
 SEED = (
     'round(sum(rate(seldon_api_executor_server_requests_seconds_count{code="200"}[1m])) by '
     "(project_name, deployment_name, deployment_version, exported_service, code),0.0001)"
@@ -111,3 +116,29 @@ def test_both_ports_are_targets_of_the_deployment(deployment: Deployment) -> Non
         for port in ("V1_GATEWAY_HTTP_PORT", "SERVER_MLSERVER_V1_METRICS_PORT")
     }
     assert prometheus.until(lambda: wanted.items() <= prometheus.targets().items()), prometheus.targets()
+
+
+def test_the_commands_of_the_page(deployment: Deployment, watched: Prometheus) -> None:
+    """Each prints what the page says, with this deployment's ports and the Prometheus that asks more often."""
+    ports = {
+        "8000": deployment.stack.port("V1_GATEWAY_HTTP_PORT"),
+        "9000": deployment.stack.port("ENVOY_DATA_PORT"),
+        "6000": deployment.stack.port("SERVER_MLSERVER_V1_METRICS_PORT"),
+        "9090": int(watched.url.rpartition(":")[2]),
+    }
+    environment = {
+        "PATH": f"{deployment.stack.home.program('main', 'seldon').parent}:{os.environ['PATH']}",
+        "HOME": str(deployment.stack.home.root),
+        "SELDON_SCHEDULE_HOST": deployment.scheduler_address,
+        "SELDON_INFER_HOST": deployment.data_address,
+        "no_proxy": "*",
+    }
+    run = list(commands(PAGE))
+    assert len(run) > 15
+    for command in run:
+        text = re.sub(r"localhost:(\d+)", lambda found: f"127.0.0.1:{ports[found[1]]}", command.text)
+        done = subprocess.run(
+            ["bash", "-c", text], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+        assert fits(command.output, done.stdout), f"{text}\nprinted\n{done.stdout}\nand not\n{command.output}"
