@@ -1,6 +1,7 @@
 """Draws the panels of a dashboard with what a Prometheus has: `python dashboards.py URL DASHBOARD.json PICTURE.png`.
 
-Needs matplotlib, which nothing else here does. Variables are at `All`; the range is the last `MINUTES` (5) minutes.
+Needs matplotlib, which nothing else here does. Variables are at `All`; the range is `MINUTES` (5) up to now, or to `AT`,
+in seconds since 1970.
 """
 
 import json
@@ -28,7 +29,7 @@ def main(url: str, dashboard: str, picture: str) -> None:
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(11, 2.7 * rows), squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
-    now = time.time()
+    now = float(os.environ.get("AT") or time.time())
     for axis, panel in zip(axes.flat, panels, strict=False):
         draw(axis, panel, url, now)
     figure.suptitle(described["title"], x=0.01, ha="left")
@@ -46,7 +47,7 @@ def draw(axis, panel, url, now) -> None:
     unit = panel["fieldConfig"]["defaults"]["unit"]
     axis.set_title(panel["title"], fontsize=9)
     axis.set_ylabel(UNITS.get(unit, unit), fontsize=7)
-    axis.set_xlabel("seconds from now", fontsize=7)
+    axis.set_xlabel("seconds before the end", fontsize=7)
     axis.tick_params(labelsize=7)
     # Room for the legend.
     axis.set_ylim(bottom=0, top=axis.get_ylim()[1] * (1.5 if unit != "percentunit" else 1))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlops.v2_dataplane.v2_dataplane_pb2 import ModelInferRequest, ModelInferResponse, ModelMetadataResponse
-from version1 import predict_pb2, prediction_pb2
+from version1 import predict_pb2, prediction_pb2, types_pb2
 
 from compose.mlserver.seldon_v1 import convention as theirs
 from services.v1gateway.core import convention as ours
@@ -19,6 +19,7 @@ from services.v1gateway.core.message import Message, Result
 from services.v1gateway.core.paths import Action
 from services.v1gateway.metrics import Window
 from shared.errors import InvalidInput, NotImplementedYet
+from shared.oip.tensors import NUMPY_TYPE
 
 Tensor = ModelMetadataResponse.TensorMetadata
 
@@ -59,7 +60,7 @@ def arrays(draw: st.DrawFn) -> tuple[list[int], list[Any]]:
     shape = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
     elements = draw(st.sampled_from(_ELEMENTS))
     count = int(np.prod(shape))
-    return shape, draw(st.lists(elements, min_size=count, max_size=count))  # type: ignore[arg-type]
+    return shape, draw(st.lists(elements, min_size=count, max_size=count))
 
 
 def nested(shape: list[int], values: list[Any]) -> Any:
@@ -170,7 +171,7 @@ def test_binary_values_of_tensorflow() -> None:
 
 @pytest.mark.parametrize("datatype", ["BOOL", "UINT8", "INT16", "INT32", "INT64", "UINT32", "UINT64", "FP32", "FP64"])
 def test_tensor_messages_lose_nothing(datatype: str) -> None:
-    values = np.array([0, 1, 1, 0], tensor_proto.NUMPY_TYPE[datatype])
+    values = np.array([0, 1, 1, 0], NUMPY_TYPE[datatype])
     made = tensor_proto.write(Result(values, [2, 2], datatype))
     read = tensor_proto.read(made, "t")
     assert (read.shape, list(read.elements.values)) == ([2, 2], values.tolist())
@@ -183,7 +184,7 @@ def test_tensor_messages_that_contradict_themselves() -> None:
     tensor = request.inputs["x"]
     with pytest.raises(InvalidInput, match=r"inputs\.x\.dtype"):
         tf.question_of(request)
-    tensor.dtype = 1
+    tensor.dtype = types_pb2.DT_FLOAT
     tensor.tensor_shape.dim.add(size=3)
     tensor.float_val.extend([1, 2])
     with pytest.raises(InvalidInput, match=r"it has 2 values, its shape .* has 3"):

@@ -89,7 +89,7 @@ class Result:
 
     __slots__ = ("data", "metrics", "tags")
 
-    def __init__(self, data: Any, tags: dict[str, Any], metrics: object) -> None:
+    def __init__(self, data: Any, tags: dict[str, Any], metrics: Any) -> None:
         self.data = data
         self.tags = tags
         self.metrics = metrics
