@@ -1,7 +1,7 @@
 """Draws the panels of a dashboard with what a Prometheus has: `python dashboards.py URL DASHBOARD.json PICTURE.png`.
 
-Needs matplotlib, which nothing else here does. Variables are at `All`; the range is `MINUTES` (5) up to now, or to `AT`,
-in seconds since 1970.
+Needs matplotlib, which nothing else here does. Variables are at `All`; the range is `MINUTES` (5) up to now, or to
+`AT`, in seconds since 1970.
 """
 
 import json
