@@ -12,9 +12,11 @@ from services.v1gateway.grpc_api import make_server
 from services.v1gateway.http_api import RestApi
 from services.v1gateway.metrics import ExecutorMetrics
 from services.v1gateway.settings import V1GatewaySettings
+from shared.http_server import HttpServer
 from shared.logs import logger
-from shared.probes import VERSION, HttpServer, Readiness
+from shared.probes import Readiness
 from shared.rpc import bind, channel
+from shared.version import VERSION
 
 _log = logger("v1gateway")
 _DRAIN_SECONDS: Final = 5

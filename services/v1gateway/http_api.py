@@ -1,8 +1,7 @@
 """The REST side of both protocols, the probes and the metrics: one raw ASGI app on one port."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import orjson
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, REGISTRY, generate_latest
@@ -12,14 +11,13 @@ from services.v1gateway.core import tensorflow as tf
 from services.v1gateway.core.paths import Action, Call, parse
 from services.v1gateway.destinations import code_name
 from services.v1gateway.gateway import Asked, Gateway, check_model, describe, describe_graph, passed
+from shared.asgi import Receive, Scope, Send, respond
 from shared.errors import Code, InvalidInput, NotFound, PayloadTooLarge, SeldonError
 from shared.logs import logger
 from shared.names import HEADER_REQUEST_ID, HEADER_ROUTE
-from shared.probes import VERSION, Readiness
+from shared.probes import Readiness
+from shared.version import VERSION
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = list[tuple[str, str]]
 
 PUID: Final = "seldon-puid"
@@ -51,7 +49,9 @@ class RestApi:
             _log.exception("request failed unexpectedly", path=path)
             status, content_type = 500, JSON
             body = _failure(call, 500, SeldonError(f"the request failed: {error!r}"))
-        await _respond(send, status, content_type, body if method != "HEAD" else b"", reply)
+        described = [(name.encode(), value.encode("latin-1", "replace")) for name, value in reply]
+        described.append((b"content-type", content_type.encode()))
+        await respond(send, status, body if method != "HEAD" else b"", described)
 
     async def _answer(
         self, call: Call, method: str, headers: Headers, receive: Receive, reply: Headers
@@ -148,10 +148,3 @@ def _failure(call: Call | None, status: int, error: SeldonError) -> bytes:
     if call is not None and call.action.is_tensorflow:
         return tf.failure(str(error))
     return seldon_json.failure(status, code_name(error), str(error))
-
-
-async def _respond(send: Send, status: int, content_type: str, body: bytes, headers: Headers) -> None:
-    head = [("content-type", content_type), ("content-length", str(len(body))), *headers]
-    encoded = [(name.encode(), value.encode("latin-1", errors="replace")) for name, value in head]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
