@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
 from compose.process import monitoring
 from compose.process.stack import Stack
+from tests.peers import curl
 from tests.peers.dashboards import VERSION_1, queries
 from tests.peers.pages import commands, fits
 from tests.peers.prometheus import Prometheus, running
@@ -76,7 +78,7 @@ def test_prediction_analytics_draws_both_protocols(watched: Prometheus) -> None:
     panels = {query.panel: query.expression for query in queries() if query.dashboard == "Prediction Analytics"}
 
     def drawn(panel: str, label: str) -> set[str]:
-        return {row["metric"][label] for row in watched.ask(panels[panel])}
+        return {row["metric"].get(label, "") for row in watched.ask(panels[panel])}
 
     for panel, label in (
         ("Predictions", "deployment_name"),
@@ -118,7 +120,7 @@ def test_both_ports_are_targets_of_the_deployment(deployment: Deployment) -> Non
     assert prometheus.until(lambda: wanted.items() <= prometheus.targets().items()), prometheus.targets()
 
 
-def test_the_commands_of_the_page(deployment: Deployment, watched: Prometheus) -> None:
+def test_the_commands_of_the_page(deployment: Deployment, watched: Prometheus, tmp_path: Path) -> None:
     """Each prints what the page says, with this deployment's ports and the Prometheus that asks more often."""
     ports = {
         "8000": deployment.stack.port("V1_GATEWAY_HTTP_PORT"),
@@ -126,8 +128,10 @@ def test_the_commands_of_the_page(deployment: Deployment, watched: Prometheus) -
         "6000": deployment.stack.port("SERVER_MLSERVER_V1_METRICS_PORT"),
         "9090": int(watched.url.rpartition(":")[2]),
     }
+    curl.put_into(tmp_path)
+    programs = (tmp_path, deployment.stack.home.program("main", "seldon").parent, os.environ["PATH"])
     environment = {
-        "PATH": f"{deployment.stack.home.program('main', 'seldon').parent}:{os.environ['PATH']}",
+        "PATH": os.pathsep.join(map(str, programs)),
         "HOME": str(deployment.stack.home.root),
         "SELDON_SCHEDULE_HOST": deployment.scheduler_address,
         "SELDON_INFER_HOST": deployment.data_address,
