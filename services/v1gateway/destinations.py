@@ -12,7 +12,7 @@ from mlops.v2_dataplane import v2_dataplane_pb2_grpc
 
 from shared.errors import Code, DeadlineExceeded, NotFound, SeldonError, Unavailable
 from shared.names import HEADER_MODEL, HEADER_ROUTE
-from shared.rpc import CLIENT_OPTIONS, channel, unlimited
+from shared.rpc import channel, client_options, unlimited
 
 Metadata: TypeAlias = Sequence[tuple[str, str]]
 
@@ -62,7 +62,7 @@ class Destinations:
     """Finds them, remembers them for a while, and asks them."""
 
     def __init__(self, envoy: str, timeout_seconds: float) -> None:
-        self._channel = channel(envoy, unlimited(CLIENT_OPTIONS))
+        self._channel = channel(envoy, unlimited(client_options()))
         self._stub = v2_dataplane_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._timeout = timeout_seconds
         self._known: dict[str, Destination] = {}

@@ -18,7 +18,7 @@ from services.v1gateway.destinations import code_name
 from services.v1gateway.gateway import Asked, Gateway, check_model, passed
 from shared.errors import InvalidInput, SeldonError
 from shared.names import HEADER_ROUTE
-from shared.rpc import SERVER_OPTIONS, server, unlimited
+from shared.rpc import server, server_options, unlimited
 
 _SELDON: Final = prediction_pb2.DESCRIPTOR.services_by_name["Seldon"].full_name
 _TENSORFLOW: Final = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
@@ -81,7 +81,7 @@ class TensorflowService(_Calls, prediction_service_pb2_grpc.PredictionServiceSer
 
 
 def make_server(gateway: Gateway) -> grpc.aio.Server:
-    made = server([_SELDON, _TENSORFLOW], unlimited(SERVER_OPTIONS))
+    made = server([_SELDON, _TENSORFLOW], unlimited(server_options()))
     prediction_pb2_grpc.add_SeldonServicer_to_server(SeldonService(gateway), made)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(TensorflowService(gateway), made)
     return made

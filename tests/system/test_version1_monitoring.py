@@ -16,7 +16,7 @@ import yaml
 from compose.process import monitoring
 from compose.process.stack import Stack
 from tests.peers import curl
-from tests.peers.dashboards import VERSION_1, queries
+from tests.peers.dashboards import queries
 from tests.peers.pages import commands, fits
 from tests.peers.prometheus import Prometheus, running
 from tests.system.deployment import ROOT, Deployment
@@ -46,7 +46,7 @@ def watched(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
         pytest.skip("containers reach each other by names that are not this machine's")
     for name in DEPLOYMENTS:
         deployment.load_sample(f"{name}.yaml")
-    configuration = yaml.safe_load(monitoring.config(deployment.stack.settings))
+    configuration = yaml.safe_load(monitoring.config(deployment.stack.settings, deployment.stack.home))
     jobs = [job for job in configuration["scrape_configs"] if job["job_name"].startswith("v1-")]
     assert [job.pop("scrape_interval") for job in jobs] == ["30s", "30s"]
     faster = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
@@ -62,7 +62,7 @@ def watched(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_every_panel_of_version_1_has_data(watched: Prometheus) -> None:
     """Variables at `All`."""
-    of_version_1 = [query for query in queries() if query.dashboard in VERSION_1]
+    of_version_1 = list(queries("seldon_version1"))
     assert len({query.panel for query in of_version_1}) == 11
     without = set(of_version_1)
 

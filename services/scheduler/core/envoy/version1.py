@@ -5,7 +5,8 @@ from typing import Final
 from google.protobuf.message import Message
 from xds.config.route.v3 import route_components_pb2
 
-from services.scheduler.core.envoy.resources import SCOPE, ResourceKey, back_off_retries, scope
+from services.scheduler.core.envoy.resources import SCOPE, ResourceKey, scope, try_elsewhere
+from shared import timing
 
 NAME: Final = ".v1"
 """What Envoy's Lua makes of the header seldon-model on calls of these protocols; no model can be named so."""
@@ -28,6 +29,5 @@ def _route(prefix: str) -> route_components_pb2.Route:
     # The gateway has a limit of its own.
     made.route.timeout.SetInParent()
     made.route.retry_policy.retry_on = "connect-failure,refused-stream"
-    made.route.retry_policy.num_retries.value = 1
-    back_off_retries(made.route.retry_policy)
+    try_elsewhere(made.route.retry_policy, timing.RETRY_SECONDS)
     return made
