@@ -1,13 +1,12 @@
 """Calls that tell the scheduler what became of its instructions."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.logs import logger
 
 _log = logger("scheduler-link")
@@ -27,14 +26,12 @@ class Delivery:
 
     async def of(self, call: Any, message: Any, **about: str) -> None:
         """Make the call; `about` says in the log whose report was dropped. The next subscription tells the same."""
-        delays = exponential(self.first_delay, _LONGEST_DELAY)
-        for attempt in range(1, self.attempts + 1):
+        async for attempt in Attempts(self.first_delay, _LONGEST_DELAY, self.attempts):
             try:
                 await call(message, timeout=self.timeout)
                 return
             except grpc.aio.AioRpcError as error:
                 refused = self.retried is not None and error.code() not in self.retried
-                if refused or attempt == self.attempts:
+                if refused or attempt.is_last:
                     _log.warning("report not delivered", **about, code=error.code().name, reason=error.details())
                     return
-            await asyncio.sleep(next(delays))

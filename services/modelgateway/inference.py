@@ -1,6 +1,5 @@
 """Inference calls through Envoy: request bytes in, reply bytes out, nothing decoded."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +10,7 @@ import grpc.aio
 from services.modelgateway.core.failures import Failure
 from services.modelgateway.core.passed_headers import Header, Metadata, of_reply
 from services.modelgateway.metrics import GatewayMetrics
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.kafka.names import bucket
 from shared.rpc import channel, client_options, unlimited
 
@@ -64,8 +63,7 @@ class Inference:
 
     async def _attempts(self, model: str, request: bytes, metadata: Metadata, end: float) -> Reply | Failure:
         infer = self._methods[bucket(model, _CONNECTIONS)]
-        delays = exponential(_FIRST_DELAY, _LONGEST_DELAY)
-        for attempt in range(_RETRIES + 1):
+        async for attempt in Attempts(_FIRST_DELAY, _LONGEST_DELAY, _RETRIES + 1):
             call: Any = infer(request, metadata=metadata, timeout=max(end - time.monotonic(), 0.001))
             try:
                 value: bytes = await call
@@ -75,9 +73,7 @@ class Inference:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() >= end:
                     return Failure(failure.code, f"{model} gave no answer in time")
                 repeated = error.code() in _RETRIED and _TOO_LARGE not in failure.details
-            delay = next(delays)
-            if not repeated or attempt == _RETRIES or time.monotonic() + delay >= end:
+            if not repeated or attempt.is_last or time.monotonic() + attempt.delay >= end:
                 break
             self._metrics.retries.labels(model).inc()
-            await asyncio.sleep(delay)
         return failure

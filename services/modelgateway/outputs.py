@@ -1,6 +1,5 @@
 """Outcomes on their way to Kafka: sent again until acknowledged, and turned into errors where they are refused."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from services.modelgateway.core.passed_headers import Header, as_json, for_error
 from services.modelgateway.inference import Reply
 from services.modelgateway.metrics import GatewayMetrics
 from services.modelgateway.spans import Trace
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.kafka.clients import KafkaClients
 from shared.kafka.reader import Record
 from shared.logs import logger
@@ -111,7 +110,7 @@ class Outputs:
         self, model: str, topic: str, value: bytes, record: Record, partition: int, headers: list[Header]
     ) -> Exception | None:
         failed = False
-        for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
+        async for attempt in Attempts(_FIRST_DELAY, _LONGEST_DELAY):
             started = time.perf_counter()
             try:
                 await (await self._clients.writer.send(topic, value, record.key, partition, headers))
@@ -135,10 +134,9 @@ class Outputs:
                     model=model,
                     topic=topic,
                     reason=reason,
-                    retry_seconds=delay,
+                    retry_seconds=attempt.delay,
                     **of_request(record.headers),
                 )
-                await asyncio.sleep(delay)
             else:
                 self._metrics.acknowledge_seconds.observe(time.perf_counter() - started)
                 if failed:

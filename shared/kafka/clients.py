@@ -7,7 +7,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.errors import SeldonError
 from shared.kafka.config import KafkaConfig
 from shared.kafka.offsets import GroupOffsets
@@ -40,16 +40,15 @@ class KafkaClients:
         From then on until `stop`, `lost` (or else `waiting`) is told when no broker answers any more, with an empty
         text when one does again: clients without work would not notice.
         """
-        for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
+        async for attempt in Attempts(_FIRST_DELAY, _LONGEST_DELAY):
             try:
                 for start in (self.topics.start, self.offsets.start, self.writer.start, self.reader.start):
                     await start()
             except (KafkaError, SeldonError, OSError) as error:
                 await self.stop()
                 reason = f"kafka at {self.config.bootstrap_servers}: {_sentence(error)}"
-                _log.warning("waiting for kafka", reason=reason, next_attempt_seconds=delay)
-                waiting(f"{reason}; next attempt in {delay:g} s")
-                await asyncio.sleep(delay)
+                _log.warning("waiting for kafka", reason=reason, next_attempt_seconds=attempt.delay)
+                waiting(f"{reason}; next attempt in {attempt.delay:g} s")
             except BaseException:
                 await self.stop()
                 raise

@@ -1,16 +1,14 @@
 """Committed offsets of any number of groups over one connection, without joining them."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.kafka.admin import AdminConnection
 from shared.kafka.aiokafka_private import ask_broker
 from shared.kafka.config import KafkaConfig
@@ -63,14 +61,13 @@ class GroupOffsets(AdminConnection):
 
     async def _answer(self, group: str, request: Any) -> Any:
         """Ask the group's coordinator, again for some seconds while it moves, loads, or has just been asked for."""
-        for delay in (*islice(exponential(_FIRST_DELAY, _LONGEST_DELAY), _RETRIES), None):
+        async for attempt in Attempts(_FIRST_DELAY, _LONGEST_DELAY, _RETRIES + 1):
             try:
                 return await self._ask(group, request)
             except KafkaError as error:
                 self._coordinators.pop(group, None)
-                if not error.retriable or delay is None:
+                if not error.retriable or attempt.is_last:
                     raise
-                await asyncio.sleep(delay)
         raise AssertionError("the last attempt returns or raises")
 
     async def _ask(self, group: str, request: Any) -> Any:

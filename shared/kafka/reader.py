@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.errors import Unavailable
 from shared.kafka import aiokafka_private as private
 from shared.kafka.config import KafkaConfig
@@ -271,13 +271,12 @@ class Reader:
     async def _learn(self) -> None:
         assert self._consumer is not None
         client = private.consumer_client(self._consumer)
-        for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
+        async for _ in Attempts(_FIRST_DELAY, _LONGEST_DELAY):
             with suppress(KafkaError):
                 await private.learn(client, {partition.topic for partition in self._strange})
             self._read([partition for partition in self._strange if self.has_leader(partition)])
             if not self._strange:
                 return
-            await asyncio.sleep(delay)
 
     def _learned(self, task: asyncio.Task[None]) -> None:
         self._learning = None

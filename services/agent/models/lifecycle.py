@@ -26,7 +26,7 @@ from services.agent.repository.folders import Repository
 from services.agent.server.client import InferenceServer, ServerRejected
 from services.agent.spans import DOWNLOAD, LOAD, Request, begin
 from services.agent.storage.artifacts import Artifacts
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.errors import DeadlineExceeded, NotFound, SeldonError, Unavailable
 from shared.logs import logger
 from shared.model_definition import required_bytes
@@ -168,18 +168,16 @@ class Models:
 
     async def _load_into_server(self, internal: str, span: Span) -> None:
         """Attempts are for failures that may pass; waiting for a server that is down does not use one up."""
-        delays = exponential(first=0.2, cap=5.0)
-        for attempt in range(1, self._limits.load_attempts + 1):
+        async for attempt in Attempts(0.2, 5.0, self._limits.load_attempts):
             await self._server.wait_live(self._limits.load_seconds)
             try:
                 async with self._server_loads.turn():
                     await self._load_once(internal, span)
                 return
             except Unavailable as error:
-                _log.warning("load failed, may pass", model=internal, attempt=attempt, reason=str(error))
-                if attempt == self._limits.load_attempts:
+                _log.warning("load failed, may pass", model=internal, attempt=attempt.number, reason=str(error))
+                if attempt.is_last:
                     raise
-            await asyncio.sleep(next(delays))
 
     async def _load_once(self, internal: str, span: Span) -> None:
         seconds = self._limits.server_load_seconds
@@ -249,8 +247,7 @@ class Models:
             self._cleanup.begin(internal)
 
     async def _unload_from_server(self, internal: str, span: Span) -> None:
-        delays = exponential(first=0.2, cap=5.0)
-        for attempt in range(1, self._limits.unload_attempts + 1):
+        async for attempt in Attempts(0.2, 5.0, self._limits.unload_attempts):
             try:
                 await self._server.unload(internal, self._limits.server_unload_seconds, span)
                 return
@@ -258,9 +255,8 @@ class Models:
                 if not await self._server.live():
                     # A server that is gone holds nothing; should it come back with the model, `reconcile` unloads it.
                     return
-                if attempt == self._limits.unload_attempts:
+                if attempt.is_last:
                     raise
-            await asyncio.sleep(next(delays))
 
     async def _forget(self, internal: str) -> None:
         """Know nothing of it any more; what is left of it is another's business."""

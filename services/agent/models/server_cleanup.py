@@ -4,7 +4,7 @@ import asyncio
 
 from services.agent.repository.folders import Repository
 from services.agent.server.client import InferenceServer, ServerRejected
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.errors import SeldonError
 from shared.logs import logger
 from shared.threads import to_its_end
@@ -61,7 +61,7 @@ class ServerCleanup:
         await to_its_end(self._repository.remove, internal)
 
     async def _unload(self, internal: str) -> None:
-        for delay in exponential(first=0.5, cap=30.0):
+        async for _ in Attempts(0.5, 30.0):
             try:
                 await self._server.wait_not_loading(internal)
                 async with self._one_at_a_time:
@@ -71,4 +71,3 @@ class ServerCleanup:
                 _log.warning("not taken out of the server", model=internal, reason=str(error))
                 if isinstance(error, ServerRejected) or not await self._server.live():
                     return  # one that is gone holds nothing; when it comes back, it is compared with what is held
-            await asyncio.sleep(delay)

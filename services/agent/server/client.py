@@ -9,7 +9,7 @@ import grpc.aio
 from mlops.v2_dataplane import v2_dataplane_pb2, v2_dataplane_pb2_grpc
 
 from services.agent.server.answers import cause, index_state, is_passing
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.errors import DeadlineExceeded, SeldonError, Unavailable
 from shared.rpc import channel, foreign_client_options, unlimited
 from shared.rpc_tracing import client_span
@@ -118,10 +118,9 @@ class InferenceServer:
         It tells nobody when that ends, so it is asked. A Triton that is told to load or unload a model meanwhile keeps
         the call waiting, and may crash when several of those go on at once.
         """
-        for delay in exponential(first=0.1, cap=5.0):
+        async for _ in Attempts(0.1, 5.0):
             if (await self.index()).get(internal) != "LOADING":
                 return
-            await asyncio.sleep(delay)
 
     async def _call(self, method: Any, request: Any, deadline: float, purpose: str, span: Span = NO_SPAN) -> Any:
         try:

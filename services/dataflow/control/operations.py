@@ -9,7 +9,7 @@ from mlops.chainer.chainer_pb2 import PipelineUpdateMessage, PipelineUpdateStatu
 
 from services.dataflow.kafka.outbox import sentence
 from services.dataflow.kafka.pipelines import Pipelines
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.errors import DeadlineExceeded, InvalidInput, Unavailable
 from shared.logs import logger
 
@@ -69,21 +69,20 @@ class Operations:
 
     async def _insist(self, message: PipelineUpdateMessage) -> Awaitable[None] | None:
         """Try again when it is Kafka that fails, a few times."""
-        delays = exponential(_FIRST_DELAY, _LONGEST_DELAY)
-        for attempt in range(1, _ATTEMPTS):
+        async for attempt in Attempts(_FIRST_DELAY, _LONGEST_DELAY, _ATTEMPTS):
             try:
                 return await self._begin(message)
             except _KAFKA as error:
-                delay = next(delays)
+                if attempt.is_last:
+                    raise
                 _log.warning(
                     "operation failed",
                     pipeline=message.pipeline,
-                    attempt=attempt,
+                    attempt=attempt.number,
                     reason=sentence(error),
-                    next_attempt_seconds=delay,
+                    next_attempt_seconds=attempt.delay,
                 )
-                await asyncio.sleep(delay)
-        return await self._begin(message)
+        raise AssertionError("the last attempt returns or raises")
 
     async def _begin(self, message: PipelineUpdateMessage) -> Awaitable[None] | None:
         """What is left to wait for, where the next operation need not wait for it."""

@@ -21,7 +21,7 @@ from services.dataflow.kafka.engine import Engine
 from services.dataflow.kafka.outbox import Outbox, sentence
 from services.dataflow.kafka.recovery import clamped, tell_emitted
 from services.dataflow.kafka.running import Running, partitions_of
-from shared.backoff import exponential
+from shared.backoff import Attempts
 from shared.errors import SeldonError
 from shared.kafka.clients import KafkaClients
 from shared.logs import logger
@@ -271,7 +271,7 @@ class Pipelines:
         task.add_done_callback(self._restarts.discard)
 
     async def _start_again(self, running: Running) -> None:
-        for delay in exponential(_FIRST_DELAY, _LONGEST_DELAY):
+        async for attempt in Attempts(_FIRST_DELAY, _LONGEST_DELAY):
             async with self._locks[running.topology.pipeline]:
                 if self._at_work.get(running.uid) is not running:
                     return
@@ -286,8 +286,7 @@ class Pipelines:
                 else:
                     self._commits.remove(running)
                     return
-            _log.warning("not started again", pipeline=running.name, reason=reason, next_attempt_seconds=delay)
-            await asyncio.sleep(delay)
+            _log.warning("not started again", pipeline=running.name, reason=reason, next_attempt_seconds=attempt.delay)
 
 
 @dataclass(frozen=True, slots=True)
