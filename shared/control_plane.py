@@ -40,3 +40,4 @@ class ControlPlaneSettings(ServiceSettings):
     control_plane_security_protocol: Plaintext = setting(
         "PLAINTEXT", "control-plane-security-protocol", "CONTROL_PLANE_SECURITY_PROTOCOL"
     )
+    """How the parts talk to each other: PLAINTEXT, as nothing is encrypted between them."""

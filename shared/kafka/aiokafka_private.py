@@ -179,4 +179,11 @@ def has_queued(producer: AIOKafkaProducer, partition: TopicPartition) -> bool:
 async def give_up_sending(producer: AIOKafkaProducer, error: Exception) -> None:
     """Fail what has not been sent; the library itself would wait until the requests time out."""
     await producer._sender.close()
-    producer._message_accumulator.fail_all(error)
+    accumulator = producer._message_accumulator
+    waiting = [batch for batches in accumulator._batches.values() for batch in batches]
+    accumulator.fail_all(error)
+    for batch in (*waiting, *accumulator._pending_batches):
+        # Whoever sent them is going too: nobody else will look, and the loop would report each.
+        for future in (batch.future, batch._drain_waiter, *(future for future, _ in batch._msg_futures)):
+            if future.done() and not future.cancelled():
+                future.exception()

@@ -15,6 +15,7 @@ from services.hodometer_receiver.settings import ReceiverSettings
 from services.modelgateway.settings import ModelGatewaySettings
 from services.pipelinegateway.settings import PipelineGatewaySettings
 from services.scheduler.settings import SchedulerSettings
+from services.v1gateway.settings import V1GatewaySettings
 from shared.settings import ServiceSettings
 
 SERVICES: dict[str, type[ServiceSettings]] = {
@@ -24,6 +25,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "modelgateway": ModelGatewaySettings,
     "pipelinegateway": PipelineGatewaySettings,
     "scheduler": SchedulerSettings,
+    "v1gateway": V1GatewaySettings,
 }
 
 

@@ -19,7 +19,7 @@ from tests.system.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERS_PORT_OFFSET = 15_000
-PROFILES = {"COMPOSE_PROFILES": "usage,monitoring,tracing,pushgateways"}
+PROFILES = {"COMPOSE_PROFILES": "usage,monitoring,tracing,v1,pushgateways"}
 HOME = ROOT / ".seldon" / (f"system-test-{WORKER}" if WORKER else "system-test")
 
 

@@ -15,6 +15,7 @@ from mlops.scheduler import scheduler_pb2 as pb
 from mlops.scheduler import scheduler_pb2_grpc
 
 from tests.peers.ports import free_port
+from tests.system.conftest import PROFILES
 from tests.system.deployment import Deployment
 from tests.system.usage import collector, event_of_a_new_start, events, id_of, receiver
 
@@ -186,7 +187,8 @@ def test_nothing_notices_that_usage_metrics_are_gone(deployment: Deployment, loa
 @pytest.mark.skipif(os.environ.get("RUNTIME") == "compose", reason="containers are left out by their profile")
 def test_a_setting_switches_them_off(deployment: Deployment) -> None:
     """And on again, with no other part started anew."""
-    without = deployment.stack.with_settings({"COMPOSE_PROFILES": "monitoring"})
+    others = [each for each in PROFILES["COMPOSE_PROFILES"].split(",") if each != "usage"]
+    without = deployment.stack.with_settings({"COMPOSE_PROFILES": ",".join(others)})
     try:
         assert without.up() == []
         assert not {row.part for row in without.status() if row.part.startswith("hodometer")}
