@@ -1,17 +1,10 @@
-"""Attempts, and the delays between them."""
+"""Attempts, with the delays between them."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-
-def exponential(first: float, cap: float) -> Iterator[float]:
-    """Endless delays in seconds: `first`, twice that, ..., never above `cap`."""
-    delay = first
-    while True:
-        yield min(delay, cap)
-        delay = min(delay * 2, cap)
+from shared.delays import exponential
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 import grpc
 import grpc.aio
 
-from shared.backoff import exponential
+from shared.delays import exponential
 from shared.logs import logger
 from shared.rpc import channel, why
 

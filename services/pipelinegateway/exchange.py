@@ -15,7 +15,7 @@ from services.pipelinegateway.metrics import GatewayMetrics
 from services.pipelinegateway.routes import Route
 from services.pipelinegateway.spans import consumed, produce
 from services.pipelinegateway.waiting import Match, Waiting
-from shared.backoff import exponential
+from shared.delays import exponential
 from shared.errors import DeadlineExceeded, Unavailable
 from shared.kafka.clients import KafkaClients
 from shared.kafka.reader import Record

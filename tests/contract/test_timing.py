@@ -13,7 +13,7 @@ from services.modelgateway import scheduler_link as model_gateway
 from services.pipelinegateway import scheduler_link as pipeline_gateway
 from services.scheduler.envoy.server import Patience
 from shared import rpc, timing
-from shared.backoff import exponential
+from shared.delays import exponential
 from shared.errors import InvalidInput
 from shared.reporting import Delivery
 

@@ -18,7 +18,7 @@ from services.dataflow.kafka.outbox import Outbox, sentence
 from services.dataflow.kafka.problems import ProblemLog
 from services.dataflow.kafka.running import Running
 from services.dataflow.kafka.spans import Receptions
-from shared.backoff import exponential
+from shared.delays import exponential
 from shared.kafka.headers import PIPELINE, PIPELINE_VERSION
 from shared.kafka.reader import Reader, Record
 from shared.logs import logger

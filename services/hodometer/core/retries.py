@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from shared.backoff import exponential
+from shared.delays import exponential
 
 MAX_RETRIES: Final = 20
 """After the first attempt to publish; with all delays it gives up after eight minutes."""

@@ -17,7 +17,7 @@ from services.scheduler.core.state import Model, ReplicaKey, Server, State, Vers
 from services.scheduler.store.pipelines import Write, read_pipelines, write_pipeline
 from services.scheduler.store.schema import migrate
 from shared import timing
-from shared.backoff import exponential
+from shared.delays import exponential
 from shared.errors import Unavailable
 from shared.logs import logger
 

@@ -15,7 +15,7 @@ from xds.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from xds.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
 from shared import timing
-from shared.backoff import exponential
+from shared.delays import exponential
 from shared.names import HEADER_INTERNAL_MODEL, HEADER_ROUTE
 
 _TYPE: Final = "type.googleapis.com/"
