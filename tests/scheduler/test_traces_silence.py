@@ -258,3 +258,33 @@ def test_memory_of_loads_under_way_is_counted_once() -> None:
     replica = trace.control.state.replica(ReplicaKey("ml", 0))
     assert replica is not None
     assert replica.free_bytes == 0
+
+
+def test_a_failure_that_crosses_a_repeated_load_leaves_the_memory_of_the_other_attempt_taken() -> None:
+    """The agent had failed when it was told once more: that is another attempt, and its copy may be there yet."""
+    trace = fresh()
+    trace.agent("ml/0", memory=300)
+    trace.load("iris", memory=150)
+    trace.load("iris", memory=150)
+    trace.failed("ml/0", "iris_1", "bad", free=300)
+    replica = trace.control.state.replica(ReplicaKey("ml", 0))
+    assert replica is not None
+    assert replica.memory.taken == 150
+    assert trace.text
+    trace.load("iris", "b", memory=200)
+    trace.loaded("ml/0", "iris_1", free=150)
+    assert "load iris_2" not in trace.text
+    trace.unloaded("ml/0", "iris_1", free=300)
+    assert "tell ml/0 to load iris_2" in trace.text
+
+
+def test_as_many_failures_as_instructions_free_the_memory() -> None:
+    trace = fresh()
+    trace.agent("ml/0", memory=300)
+    trace.load("iris", memory=150)
+    trace.load("iris", memory=150)
+    trace.failed("ml/0", "iris_1", "bad", free=300)
+    trace.failed("ml/0", "iris_1", "bad", free=300)
+    replica = trace.control.state.replica(ReplicaKey("ml", 0))
+    assert replica is not None
+    assert replica.memory.taken == 0

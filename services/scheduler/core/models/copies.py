@@ -51,7 +51,7 @@ def note_told(state: State, key: VersionKey, version: Version, index: int, new: 
     """An instruction is on its way, for the first time or once more: agents take a repeated one as the same one."""
     before = version.replicas[index]
     repeated = before.state is new
-    told = before.told + 1 if repeated else 1
+    told = before.told + 1 if repeated or before.state is ReplicaState.LOAD_REQUESTED else 1
     since = before.since if repeated else now
     reason = "" if new is ReplicaState.LOADING else before.reason
     set_replica(state, key, version, index, new, since, reason, told=told, due=now + UNANSWERED.after(told))

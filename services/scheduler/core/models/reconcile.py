@@ -110,7 +110,9 @@ def _place_latest(state: State, model: Model, now: float, *, retry: bool) -> lis
         effects.append(SaveModel(model.name))
     for index in placement.replicas:
         if index not in placed:
-            set_replica(state, key, version, index, ReplicaState.LOAD_REQUESTED, now)
+            before = version.replicas.get(index)
+            told = before.told if before is not None and before.state is ReplicaState.LOAD_FAILED else 0
+            set_replica(state, key, version, index, ReplicaState.LOAD_REQUESTED, now, told=told)
     _give_up_failed(state, key, version, now, keep=placement.replicas)
     return effects
 

@@ -43,8 +43,9 @@ def load_failed(state: State, where: ReplicaKey, key: VersionKey, reason: str, n
     version = _known_copy(state, where, key)
     status = version.replicas[where.replica]
     if status.state in LOADING | SERVING or (status.state is ReplicaState.LOAD_FAILED and status.told):
-        # One that served may do so still: an answer of long ago can come late.
-        told = 1 if status.state in SERVING else 0
+        # One that served may do so still: an answer of long ago can come late. Of what was told more than once, an
+        # agent that had failed by then begins anew: only the first of the instructions has its answer.
+        told = 1 if status.state in SERVING else max(0, status.told - 1)
         set_replica(state, key, version, where.replica, ReplicaState.LOAD_FAILED, now, reason, told=told)
         version.retry = after_failure(version.retry, now, reason)
 
