@@ -136,6 +136,7 @@ def some_pipeline() -> Pipeline:
         gateway=Deployment(ended=False),
         published=plan,
         taken=plan,
+        offered=None,
     )
 
 

@@ -412,3 +412,38 @@ def test_restart_keeps_routes_and_waits_for_those_it_knew() -> None:
           alpha_1: Creating (waiting for flow-1 to start it) / Ready (1/1 ready)
         """,
     )
+
+
+def test_a_gateway_of_a_plan_on_its_way_to_envoy_is_not_told_to_stop() -> None:
+    """Envoy may have it by now: that it took it is heard only of the newest plan."""
+    trace = PipelineTrace()
+    trace.join("flow-0", "pgw-0")
+    trace.load("alpha")
+    trace.answer("flow-0", "alpha_1")
+    trace.answer("pgw-0", "alpha")
+    assert "tell Envoy alpha.pipeline -> pgw-0" in trace.text
+    trace.unload("alpha")
+    assert "pgw-0 to stop" not in trace.text
+    trace.ack("alpha")
+    assert "tell pgw-0 to stop alpha_1" in trace.text
+
+
+def test_after_a_restart_no_gateway_is_told_to_stop_before_envoy_has_taken_a_plan() -> None:
+    """What was published last need not have come to Envoy, which then has a plan that nobody remembers."""
+    before = PipelineTrace(owners_per_key=2)
+    before.join("flow-0", "pgw-0", "pgw-1")
+    before.load("alpha")
+    for member, about in (("flow-0", "alpha_1"), ("pgw-0", "alpha"), ("pgw-1", "alpha")):
+        before.answer(member, about)
+    before.ack("alpha")
+    before.leave("pgw-0")
+    assert "tell Envoy alpha.pipeline -> pgw-1" in before.text
+    trace = before.restart()
+    trace.join("flow-0", "pgw-1")
+    trace.unload("alpha")
+    trace.join("pgw-0")
+    assert "to stop" not in trace.text
+    trace.ack("alpha")
+    text = trace.text
+    assert "tell pgw-0 to stop alpha_1" in text
+    assert "tell pgw-1 to stop alpha_1" in text

@@ -48,11 +48,15 @@ class RoutePlan:
 NO_ROUTE = RoutePlan(upstreams=(), routed=None)
 
 
+Gateway: TypeAlias = tuple[str, int, int]
+"""Host, HTTP port and gRPC port."""
+
+
 @dataclass(frozen=True, slots=True)
 class PipelinePlan:
-    """The gateways that take a pipeline's requests: host, HTTP port and gRPC port of each."""
+    """The gateways that take a pipeline's requests."""
 
-    gateways: tuple[tuple[str, int, int], ...]
+    gateways: tuple[Gateway, ...]
 
 
 NO_GATEWAY = PipelinePlan(gateways=())

@@ -8,7 +8,7 @@ from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.pipelines.state import Pipeline, PipelineVersion
-from services.scheduler.core.routing import PipelinePlan
+from services.scheduler.core.routing import NO_GATEWAY, Gateway, PipelinePlan
 
 _PAST, _LEAVING, _CURRENT = 0, 1, 2
 Write = Callable[[sqlite3.Connection], None]
@@ -22,7 +22,11 @@ def read_pipelines(db: sqlite3.Connection) -> dict[str, Pipeline]:
     ):
         plan = PipelinePlan(tuple((host, http_port, grpc_port) for host, http_port, grpc_port in json.loads(gateways)))
         gateway = Deployment(ended=not at_gateways)
-        pipelines[name] = Pipeline(name, deleted_at=deleted_at, gateway=gateway, published=plan, taken=plan)
+        # What is withdrawn is so with the first answer that an Envoy gets; a plan may not have come to it before.
+        offered = frozenset[Gateway]() if plan == NO_GATEWAY else None
+        pipelines[name] = Pipeline(
+            name, deleted_at=deleted_at, gateway=gateway, published=plan, taken=plan, offered=offered
+        )
     rows = db.execute(
         "SELECT pipeline, definition, created, generation, superseded, at_engines "
         "FROM pipeline_version ORDER BY position"

@@ -89,7 +89,7 @@ class PipelineControl:
                 pipeline.leaving = before.retired
             pipeline.gateway, pipeline.published, pipeline.taken = before.gateway, before.published, before.taken
             pipeline.revision, pipeline.acked, pipeline.route_error = before.revision, before.acked, before.route_error
-            pipeline.route_due = before.route_due
+            pipeline.offered, pipeline.route_due = before.offered, before.route_due
         return pipeline
 
     def unload(self, name: str, now: float) -> list[Effect]:
@@ -140,7 +140,7 @@ class PipelineControl:
         if pipeline is None:
             return []
         pipeline.acked, pipeline.route_error, pipeline.taken = True, "", pipeline.published
-        pipeline.route_due = None
+        pipeline.offered, pipeline.route_due = frozenset(pipeline.published.gateways), None
         return self._reconcile(pipeline, now)
 
     def routes_rejected(self, scope: str, revision: int, error: str, now: float) -> list[Effect]:

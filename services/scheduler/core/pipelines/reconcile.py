@@ -69,6 +69,8 @@ def republish(pipeline: Pipeline, now: float) -> Effect:
     """Offer Envoy the plan as it is, under a new revision."""
     pipeline.revision += 1
     pipeline.acked, pipeline.route_error = False, ""
+    if pipeline.offered is not None:
+        pipeline.offered |= set(pipeline.published.gateways)
     pipeline.route_due = now + timing.ROUTE_UNANSWERED
     return PublishRoutes(pipeline.scope, pipeline.published, pipeline.revision)
 

@@ -36,15 +36,13 @@ def plan_gateways(pipelines: Pipelines, pipeline: Pipeline) -> PipelinePlan:
 
 def routed_members(pipelines: Pipelines, pipeline: Pipeline) -> frozenset[str]:
     """Gateways that some Envoy may send requests to."""
-    addresses = set(pipeline.published.gateways)
-    if not pipeline.acked:
-        addresses |= set(pipeline.taken.gateways)
-    return frozenset(
-        member.name
+    addressed = {
+        (member.address.host, member.address.http_port, member.address.grpc_port): member.name
         for member in pipelines.gateways.members.values()
         if member.address is not None
-        and (member.address.host, member.address.http_port, member.address.grpc_port) in addresses
-    )
+    }
+    offered = pipeline.offered
+    return frozenset(name for address, name in addressed.items() if offered is None or address in offered)
 
 
 def _ran_once(pipeline: Pipeline) -> bool:

@@ -7,7 +7,7 @@ from mlops.scheduler import scheduler_pb2 as pb
 
 from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.members.fleet import Fleet
-from services.scheduler.core.routing import NO_GATEWAY, PipelinePlan
+from services.scheduler.core.routing import NO_GATEWAY, Gateway, PipelinePlan
 from shared.kafka.names import PIPELINE_GATEWAY, GroupNames
 
 SCOPE_SUFFIX = ".pipeline"
@@ -46,6 +46,9 @@ class Pipeline:
     """The last plan given to Envoy; `revision` counts them."""
     taken: PipelinePlan = NO_GATEWAY
     """The last plan that every Envoy took."""
+    offered: frozenset[Gateway] | None = frozenset()
+    """Gateways that some Envoy may send requests to: those of the last plan that every Envoy took, and of all plans
+    since. None after a restart until every Envoy has taken one: it may not have had what was published last."""
     revision: int = 0
     acked: bool = True
     route_error: str = ""
