@@ -447,3 +447,41 @@ def test_after_a_restart_no_gateway_is_told_to_stop_before_envoy_has_taken_a_pla
     text = trace.text
     assert "tell pgw-0 to stop alpha_1" in text
     assert "tell pgw-1 to stop alpha_1" in text
+
+
+def test_an_engine_that_was_away_during_many_updates_is_told_to_stop_what_it_had() -> None:
+    trace = PipelineTrace(owners_per_key=2)
+    trace.join("flow-0", "flow-1", "pgw-0")
+    trace.load("alpha")
+    for member, about in (("flow-0", "alpha_1"), ("flow-1", "alpha_1"), ("pgw-0", "alpha")):
+        trace.answer(member, about)
+    trace.leave("flow-1")
+    trace.answer("flow-0", "alpha_1")
+    updates = 10
+    for number in range(2, 2 + updates):
+        trace.load("alpha")
+        trace.answer("flow-0", f"alpha_{number}")
+        trace.answer("flow-0", f"alpha_{number - 1}")
+    assert f"alpha_{1 + updates}: Ready" in trace.text
+    trace.join("flow-1")
+    assert "tell flow-1 to stop alpha_1\n" in trace.text
+
+
+def test_an_engine_away_during_a_restart_and_many_loads_is_told_to_stop_what_it_had() -> None:
+    """Versions that no engine was ever told of count as well: there is room for them."""
+    before = PipelineTrace(owners_per_key=2)
+    before.join("flow-0", "flow-1", "pgw-0")
+    before.load("alpha")
+    for member, about in (("flow-0", "alpha_1"), ("flow-1", "alpha_1"), ("pgw-0", "alpha")):
+        before.answer(member, about)
+    before.ack("alpha")
+    trace = before.restart()
+    for _ in range(5):
+        trace.load("alpha")
+    trace.unload("alpha")
+    trace.wait(10)
+    trace.ack("alpha")
+    trace.load("alpha")
+    assert trace.text
+    trace.join("flow-1")
+    assert trace.text.count("tell flow-1 to stop") == 6

@@ -13,8 +13,9 @@ from services.scheduler.core.pipelines.state import Pipeline, Pipelines, Pipelin
 from services.scheduler.core.routing import NO_GATEWAY
 from shared import timing
 
-KEPT_VERSIONS: Final = 5
-"""Ended versions that can still be asked about, and that an engine is told to stop when it connects."""
+KEPT_VERSIONS: Final = 20
+"""Ended versions that can still be asked about, and that an engine is told to stop when it connects: one that was away
+while so many were loaded may read along with the newest. More would be told to every engine that connects."""
 
 
 def reconcile(pipelines: Pipelines, pipeline: Pipeline, now: float) -> list[Effect]:
