@@ -288,3 +288,20 @@ def test_as_many_failures_as_instructions_free_the_memory() -> None:
     replica = trace.control.state.replica(ReplicaKey("ml", 0))
     assert replica is not None
     assert replica.memory.taken == 0
+
+
+def test_a_late_answer_to_a_repeated_unload_is_not_about_the_copy_that_was_loaded_since() -> None:
+    trace = fresh()
+    trace.agent("ml/0", memory=300)
+    trace.load("iris", memory=150)
+    trace.unload("iris")
+    trace.wait(timing.FIRST_REPEAT)
+    assert trace.text.count("tell ml/0 to unload iris_1") == 2
+    trace.unloaded("ml/0", "iris_1", free=300)
+    trace.load("iris", memory=150)
+    trace.load("iris", "b", memory=200)
+    assert "tell ml/0 to unload iris_1" in trace.text
+    trace.unloaded("ml/0", "iris_1", free=300)
+    assert "load iris_2" not in trace.text
+    trace.unloaded("ml/0", "iris_1", free=300)
+    assert "tell ml/0 to load iris_2" in trace.text

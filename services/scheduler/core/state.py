@@ -12,6 +12,7 @@ from services.scheduler.core.members.deployment import Deployment
 from services.scheduler.core.memory import Memory
 from services.scheduler.core.models.unplaced import Unplaced
 from services.scheduler.core.routing import NO_ROUTE, RoutePlan
+from services.scheduler.core.unloads import Unloads
 from shared import timing
 from shared.model_definition import required_bytes
 
@@ -194,6 +195,7 @@ class Replica:
     """Seconds that a load may stay without an answer: more than the agent allows itself."""
     unload_patience: float = timing.unload_patience()
     memory: Memory[VersionKey] = field(default_factory=Memory)
+    unloads: Unloads[VersionKey] = field(default_factory=Unloads)
     capacity_bytes: int = 0
     """What all copies together may take, as far as the agent's reports tell; it decides about overcommit."""
     copies: set[VersionKey] = field(default_factory=set)

@@ -49,7 +49,9 @@ def set_replica(
 
 def note_told(state: State, key: VersionKey, version: Version, index: int, new: ReplicaState, now: float) -> None:
     """An instruction is on its way, for the first time or once more: agents take a repeated one as the same one."""
-    before = version.replicas[index]
+    before, replica = version.replicas[index], state.replica(ReplicaKey(version.server or "", index))
+    if replica is not None:
+        (replica.unloads.told if new is ReplicaState.UNLOADING else replica.unloads.load_told)(key)
     repeated = before.state is new
     told = before.told + 1 if repeated or before.state is ReplicaState.LOAD_REQUESTED else 1
     since = before.since if repeated else now

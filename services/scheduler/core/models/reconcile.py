@@ -262,6 +262,7 @@ def _clear_orphans(state: State, model: Model, now: float) -> list[Effect]:
         elif now >= orphan.due if orphan.due is not None else _is_settled(state, model):
             orphan.told += 1
             orphan.due = now + UNANSWERED.after(orphan.told)
+            replica.unloads.told(VersionKey(model.name, number))
             effects.append(SendUnload(where, VersionKey(model.name, number)))
     return effects
 

@@ -26,7 +26,9 @@ from shared.errors import StateConflict
 
 def loaded(state: State, where: ReplicaKey, key: VersionKey, info: pb.ModelRuntimeInfo | None, now: float) -> None:
     """It answers from now on. A copy that nobody asked for becomes an orphan."""
-    version = _copy(state, where, key)
+    version, replica = _copy(state, where, key), state.replica(where)
+    if replica is not None:
+        replica.unloads.load_ended(key)
     if version is None:
         _unasked(state, where, key, now)
         return
@@ -53,6 +55,8 @@ def load_failed(state: State, where: ReplicaKey, key: VersionKey, reason: str, n
 def unloaded(state: State, where: ReplicaKey, key: VersionKey, now: float) -> None:
     """It is gone. What was thought to serve is loaded again."""
     model, replica = state.models.get(key.model), state.replica(where)
+    if model is not None and replica is not None and not replica.unloads.answered(key):
+        return
     if model is not None and replica is not None and model.orphans.pop((where, key.version), None) is not None:
         replica.memory.release(key)
         return
@@ -66,7 +70,9 @@ def unloaded(state: State, where: ReplicaKey, key: VersionKey, now: float) -> No
 
 def unload_failed(state: State, where: ReplicaKey, key: VersionKey, reason: str, now: float) -> None:
     """It is tried again later."""
-    model = state.models.get(key.model)
+    model, replica = state.models.get(key.model), state.replica(where)
+    if model is not None and replica is not None and not replica.unloads.answered(key):
+        return
     orphan = model.orphans.get((where, key.version)) if model is not None else None
     if orphan is not None:
         orphan.failures, orphan.told, orphan.reason = orphan.failures + 1, 0, reason
