@@ -279,3 +279,9 @@ def test_histories_with_silent_agents_end_well(part: int) -> None:
 def test_histories_with_dishonest_agents_end_well(part: int) -> None:
     for history, chance in histories(sorted(DISHONEST), part, usually=160):
         check(history, DISHONEST, chance.choice((None, None, None, *REPLICAS)))
+
+
+def test_a_failure_of_an_unload_that_was_not_asked_for_sends_nothing_past_envoy() -> None:
+    """As it was once found: the copy waits for Envoy to let go, and an agent reports that its unload failed."""
+    history = [("load", 2), ("work", 0), ("restart", 1), ("reconnect", 0), ("wait", 2), ("unload", 2), ("lie", 849)]
+    check([*history, ("wait long", 0)], DISHONEST, ReplicaKey("big", 0))

@@ -70,10 +70,13 @@ class Agent:
         return self.memory - sum(model.modelSpec.memoryBytes for model in self.held.values())
 
     def take(self, operation: Operation) -> None:
-        """A load that is under way is not begun twice."""
+        """A load that is under way is not begun twice; of what waits behind it, the newest wish is carried out alone."""
         same = [known for known in self.inbox if known.key == operation.key]
-        if not (same and operation.kind == same[-1].kind == "load"):
-            self.inbox.append(operation)
+        if same and operation.kind == same[-1].kind == "load":
+            return
+        for passed_over in same[1:]:
+            self.inbox.remove(passed_over)
+        self.inbox.append(operation)
 
     def work(self, choice: int, now: float) -> None:
         """Carry out one operation. Those of one version keep their order, others run in any order."""

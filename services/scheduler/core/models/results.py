@@ -23,6 +23,9 @@ from services.scheduler.core.state import (
 )
 from shared.errors import StateConflict
 
+_ASKED_TO_LEAVE = LEAVING - {ReplicaState.UNLOAD_ENVOY_REQUESTED}
+"""Copies whose unload an agent may have failed at; of others it was not asked, and Envoy may still send there."""
+
 
 def loaded(state: State, where: ReplicaKey, key: VersionKey, info: pb.ModelRuntimeInfo | None, now: float) -> None:
     """It answers from now on. A copy that nobody asked for becomes an orphan."""
@@ -80,7 +83,7 @@ def unload_failed(state: State, where: ReplicaKey, key: VersionKey, reason: str,
         return
     version = _known_copy(state, where, key)
     before = version.replicas[where.replica].state
-    if before in LEAVING or before is ReplicaState.UNLOADED:
+    if before in _ASKED_TO_LEAVE or before is ReplicaState.UNLOADED:
         set_replica(state, key, version, where.replica, ReplicaState.UNLOAD_FAILED, now, reason)
         version.retry = after_failure(version.retry, now, reason)
 
