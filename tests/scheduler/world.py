@@ -70,7 +70,7 @@ class Agent:
         return self.memory - sum(model.modelSpec.memoryBytes for model in self.held.values())
 
     def take(self, operation: Operation) -> None:
-        """A load that is under way is not begun twice; of what waits behind it, the newest wish is carried out alone."""
+        """A load under way is not begun twice; of what waits behind it, only the newest wish is carried out."""
         same = [known for known in self.inbox if known.key == operation.key]
         if same and operation.kind == same[-1].kind == "load":
             return
