@@ -14,8 +14,9 @@ _EACH: Final = 200
 """Ports of one test process. The kernel gives what is above 32,767 to connections, at any time between a test's look
 and its server's start, and deployments of tests have what is between here and there."""
 _SHARES: Final = 13
-_OFFSETS: Final = (22_000, 20_000, 18_000, 16_000, 14_000, 12_000, 8_000, 5_000)
-"""Of deployments, below what the kernel gives to connections, and beside the ports above."""
+OFFSETS: Final = tuple(range(22_700, 7_600, -2_174))
+"""Of deployments, below what the kernel gives to connections, and above the ports of single servers. No port of one
+falls on another port of the other: between 5001 and 9999 there are many, which steps of whole thousands would meet."""
 _SCHEDULER_PORT: Final = 9004
 """What is left of a run that was killed has this one."""
 WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -61,7 +62,7 @@ def free_ports(count: int) -> list[int]:
 
 def deployment_offset() -> int:
     """The port offset of a whole deployment, another one at each call. Raises RuntimeError when there is none."""
-    return _own("offsets", (offset for offset in _OFFSETS if _is_free(_SCHEDULER_PORT + offset)))
+    return _own("offsets", (offset for offset in OFFSETS if _is_free(_SCHEDULER_PORT + offset)))
 
 
 def _is_free(port: int) -> bool:
