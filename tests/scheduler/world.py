@@ -322,20 +322,24 @@ class World:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def endure(self, silent: Agent) -> None:
-        """All are back but one, which is connected, takes what it is told, and answers nothing for hours."""
+        """All are back but one, which is connected, takes what it is told, and answers nothing for hours.
+
+        So long that it is given up twice: a copy that fits nowhere else at the first time is asked of it once more, and
+        what others free in the meantime is found at the second.
+        """
         for agent in self.agents.values():
             agent.fail_next.clear()
             if not agent.honest or agent.cut_since is not None:
                 self.disconnect(agent)
             self.connect(agent)
             agent.silent_until = 0.0
-        silent.silent_until = self.now + LONG_SILENCE
+        silent.silent_until = self.now + 2 * LONG_SILENCE
         while self.now < silent.silent_until - 1:
             self._drain_queues(but=silent)
             for model in list(self.control.state.models.values()):
                 if model.route_error and not model.deleted:
                     self.load(model.latest.definition)
-            self.wait(LONG_SILENCE)
+            self.wait(2 * LONG_SILENCE)
             self.tick()
         self._drain_queues(but=silent)
 
